@@ -1,0 +1,2 @@
+//! The benchmark client.
+fn main() {}
