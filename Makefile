@@ -1,0 +1,41 @@
+# rustup puts cargo here, and not every shell has it in PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CRASH_SEEDS ?= 1000
+
+.DEFAULT_GOAL := help
+.PHONY: help run test fmt lint deny bench crash-seeds
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run the server with the settings of .env
+	@scripts/need cargo cc
+	cargo run --release --locked -p messages
+
+test: ## Run every test, with a throw-away Postgres
+	@scripts/need cargo cc curl postgres
+	scripts/with-postgres cargo test --workspace --locked
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check format, clippy and documentation; warnings are errors
+	@scripts/need cargo cc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+deny: ## Check the dependencies: bans, licences, sources, advisories
+	@scripts/need cargo cc
+	@cargo deny --version || cargo install --locked cargo-deny
+	cargo deny --locked check bans licenses sources
+	cargo deny --locked check advisories
+
+bench: ## Build for release and verify a fresh server with the bench client
+	@scripts/need cargo cc curl
+	scripts/bench-smoke
+
+crash-seeds: ## Run the crash test with CRASH_SEEDS (1000) seeds
+	@scripts/need cargo cc
+	CRASH_SEEDS=$(CRASH_SEEDS) cargo test --release --locked -p messages --test crash -- --nocapture
