@@ -1,2 +1,50 @@
-//! The server.
-fn main() {}
+//! The server program.
+
+use anyhow::Context;
+use messages::{config::Config, server::Server};
+use std::io::{IsTerminal, Write};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> anyhow::Result<()> {
+    // It sets variables, which is only sound before there are threads.
+    match dotenvy::dotenv() {
+        Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
+        _ => {}
+    }
+    let config = Config::from_environment();
+    let filter = EnvFilter::try_new(&config.log).context("--log")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    // Every connection is a file. Where it cannot be raised, connections fail one by one.
+    if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(&config))
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(config).await?;
+    let url = format!("http://{}", server.address());
+    // Nobody may be there to read it.
+    let _ = writeln!(
+        std::io::stdout(),
+        "messages is listening on {url} ({}, durability {})\n\n\
+         Start something that is produced piece by piece:\n  curl -N -d hello {url}\n\
+         and read it in another terminal, from the beginning and live:\n  curl -N '{url}/?id=hello'\n",
+        config.database_kind(),
+        config.durability,
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.stop().await
+}

@@ -1,0 +1,189 @@
+//! The recent part of a stream in memory: every record that is not stored yet, and some before.
+
+use crate::limits::JOIN_BYTES_MAX;
+use crate::model::{Chunk, Offset};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// A gapless run of chunks, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    chunks: VecDeque<Chunk>,
+    end: Offset,
+    bytes: usize,
+}
+
+impl Window {
+    /// An empty window at `end`.
+    pub fn new(end: Offset) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            end,
+            bytes: 0,
+        }
+    }
+
+    /// Where the next chunk belongs.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn start_bytes(&self) -> u64 {
+        self.end.bytes - self.bytes as u64
+    }
+
+    /// Adds what follows.
+    pub fn push(&mut self, chunk: Chunk) {
+        debug_assert_eq!(chunk.at, self.end);
+        self.end = chunk.end();
+        self.bytes += chunk.body.len();
+        if !chunk.body.is_empty() {
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Bytes from `position` on, at most `max`: `None` when they are not here any more, empty at
+    /// the end. Small chunks are joined on the way and stay so: the first of many readers pays for
+    /// the copy, the others share it.
+    pub fn read(&mut self, position: u64, max: usize) -> Option<Bytes> {
+        if position < self.start_bytes() {
+            return None;
+        }
+        if position >= self.end.bytes {
+            return Some(Bytes::new());
+        }
+        let index = self
+            .chunks
+            .partition_point(|chunk| chunk.end().bytes <= position);
+        self.join_from(index);
+        let chunk = self.chunks.get(index)?;
+        let skip = (position - chunk.at.bytes) as usize;
+        let take = max.min(chunk.body.len() - skip);
+        Some(chunk.body.slice(skip..skip + take))
+    }
+
+    fn join_from(&mut self, index: usize) {
+        let mut bytes = 0;
+        let small = self.chunks.range(index..).take_while(|chunk| {
+            bytes += chunk.body.len();
+            bytes <= JOIN_BYTES_MAX
+        });
+        let count = small.count();
+        if count > 1 {
+            let run: Vec<Chunk> = self.chunks.drain(index..index + count).collect();
+            self.chunks.insert(index, Chunk::join(&run));
+        }
+    }
+
+    /// The chunks from `position` on, which must be the beginning of a record, of `max` bytes
+    /// together or a single larger one.
+    pub fn chunks_from(&self, position: Offset, max: usize) -> Vec<Chunk> {
+        let index = self
+            .chunks
+            .partition_point(|chunk| chunk.end().bytes <= position.bytes);
+        let mut bytes = 0;
+        let mut run: Vec<Chunk> = Vec::new();
+        for chunk in self.chunks.range(index..) {
+            bytes += chunk.body.len();
+            if bytes > max && !run.is_empty() {
+                break;
+            }
+            run.push(chunk.clone());
+        }
+        if let Some(first) = run.first_mut() {
+            first.drop_before(position);
+        }
+        run
+    }
+
+    /// Puts `joined`, which has the same bytes, in place of the chunks that it covers, so that they
+    /// are few. A reader may have joined them with later ones in the meantime: then they stay.
+    pub fn replace(&mut self, joined: Vec<Chunk>) {
+        let (Some(first), Some(last)) = (joined.first(), joined.last()) else {
+            return;
+        };
+        let (at, end) = (first.at.bytes, last.end().bytes);
+        let from = self.chunks.partition_point(|chunk| chunk.at.bytes < at);
+        let to = self.chunks.partition_point(|chunk| chunk.at.bytes < end);
+        let covers =
+            from < to && self.chunks[from].at.bytes == at && self.chunks[to - 1].end().bytes == end;
+        if covers && to - from > joined.len() {
+            let rest = self.chunks.split_off(to);
+            self.chunks.truncate(from);
+            self.chunks.extend(joined);
+            self.chunks.extend(rest);
+        }
+    }
+
+    /// Forgets the oldest chunks until at most `keep` bytes are left, but nothing from `stored` on.
+    pub fn trim(&mut self, stored: Offset, keep: usize) {
+        while let Some(chunk) = self.chunks.front() {
+            if self.bytes <= keep || chunk.end().bytes > stored.bytes {
+                break;
+            }
+            self.bytes -= chunk.body.len();
+            self.chunks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Lengths;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is pushed, joined, trimmed and asked for: the bytes are those of the model.
+        #[test]
+        fn a_window_is_a_slice_of_the_stream(steps in prop::collection::vec((0u8..5, 1usize..3000, any::<prop::sample::Index>()), 1..80)) {
+            let (mut window, mut model, mut stored) = (Window::new(Offset::ZERO), Vec::<u8>::new(), Offset::ZERO);
+            let mut ends = vec![Offset::ZERO];
+            for (step, size, index) in steps {
+                match step {
+                    0 | 1 => {
+                        let body: Vec<u8> = (0..size).map(|i| (model.len() + i) as u8).collect();
+                        window.push(Chunk { at: window.end(), lengths: Lengths::One, body: body.clone().into() });
+                        model.extend(body);
+                        ends.push(window.end());
+                    }
+                    2 => {
+                        let next = ends[index.index(ends.len())];
+                        if next.bytes > stored.bytes { stored = next; }
+                        let joined = Chunk::coalesce(&window.chunks_from(stored, size), size);
+                        window.trim(stored, size);
+                        window.replace(joined);
+                    }
+                    3 => {
+                        let joined = Chunk::coalesce(&window.chunks_from(stored, usize::MAX), 10 * size);
+                        window.replace(joined);
+                    }
+                    _ => {
+                        let position = index.index(model.len() + 1);
+                        match window.read(position as u64, size) {
+                            None => prop_assert!((position as u64) < stored.bytes),
+                            Some(got) => {
+                                prop_assert!(got.len() <= size && (position == model.len()) == got.is_empty());
+                                prop_assert_eq!(&got[..], &model[position..position + got.len()]);
+                            }
+                        }
+                    }
+                }
+                let unstored = window.chunks_from(stored, usize::MAX);
+                let flat: Vec<u8> = unstored.iter().flat_map(|c| c.body.to_vec()).collect();
+                prop_assert_eq!(&flat[..], &model[stored.bytes as usize..]);
+                let mut at = stored;
+                for chunk in &unstored {
+                    prop_assert_eq!(chunk.at, at);
+                    at = chunk.end();
+                }
+                prop_assert_eq!(at, window.end());
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Group commit: everything that is queued while a batch is on its way to the disk goes with the
+//! next one. One thread, one journal; in this order a batch becomes durable, visible, answered and
+//! the flusher's.
+
+use crate::{
+    channel::{Channel, change_cost},
+    journal::{Journal, Mark, codec::frame_bytes},
+    limits::{COMMIT_BYTES_MAX, SEGMENT_RETRY_MS},
+    model::Change,
+};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, SetOnce};
+
+/// A change on its way to the journal.
+#[derive(Debug)]
+pub struct Entry {
+    /// The stream that changes.
+    pub channel: Arc<Channel>,
+    /// What changes.
+    pub change: Change,
+    /// The earlier life of the name, which this entry ends.
+    pub replaced: Option<Arc<Channel>>,
+}
+
+/// The journal has failed or the server has stopped: nothing more becomes durable. What became of
+/// the changes that were on their way is known only after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal takes no more changes")]
+pub struct CommitFailed;
+
+/// Why nothing is taken at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk is full; it goes on when there is room.
+    Full,
+    /// The journal has failed for good.
+    Failed,
+}
+
+const TROUBLE_NONE: u8 = 0;
+const TROUBLE_FULL: u8 = 1;
+const TROUBLE_FAILED: u8 = 2;
+
+/// The promise that a group of changes will be durable and visible.
+#[derive(Clone, Debug)]
+pub struct Ticket(Arc<SetOnce<Result<(), CommitFailed>>>);
+
+impl Ticket {
+    /// Waits until the changes are durable and visible. Cancel safe: the changes take their way
+    /// whether or not anybody waits.
+    ///
+    /// # Errors
+    /// They are not, and never will be in this process.
+    pub async fn durable(&self) -> Result<(), CommitFailed> {
+        *self.0.wait().await
+    }
+}
+
+/// The queue before the committer, the list behind it and how far it has come.
+#[derive(Debug)]
+pub struct Commits {
+    queue: Mutex<Queue>,
+    queued: Condvar,
+    trouble: AtomicU8,
+    /// The last batch that is visible and on the list of the flusher.
+    published: AtomicU64,
+    /// The last batch that the store has completely.
+    stored: AtomicU64,
+    dirty: Mutex<Vec<Arc<Channel>>>,
+    dirty_bytes: AtomicU64,
+    flush_early: Notify,
+    flush_early_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Queue {
+    groups: VecDeque<Group>,
+    /// The group of the last entry that was queued, which may be committed already.
+    last: Ticket,
+    stop: bool,
+}
+
+#[derive(Debug)]
+struct Group {
+    entries: Vec<Entry>,
+    bytes: usize,
+    ticket: Ticket,
+}
+
+impl Commits {
+    /// A queue behind what a replay has found, up to `mark`.
+    #[must_use]
+    pub fn new(mark: Mark, flush_early_bytes: u64) -> Arc<Self> {
+        let last = Ticket(Arc::new(SetOnce::new_with(Some(Ok(())))));
+        Arc::new(Self {
+            queue: Mutex::new(Queue {
+                groups: VecDeque::new(),
+                last,
+                stop: false,
+            }),
+            queued: Condvar::new(),
+            trouble: AtomicU8::new(TROUBLE_NONE),
+            published: AtomicU64::new(mark.0),
+            stored: AtomicU64::new(0),
+            dirty: Mutex::new(Vec::new()),
+            dirty_bytes: AtomicU64::new(0),
+            flush_early: Notify::new(),
+            flush_early_bytes,
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a change. The caller holds the writer lock of the channel, so that the positions of
+    /// one stream are queued in order.
+    ///
+    /// # Errors
+    /// Nothing is taken any more.
+    pub fn enqueue(&self, entry: Entry) -> Result<Ticket, CommitFailed> {
+        let mut queue = self.queue();
+        if queue.stop || self.trouble() == Some(Trouble::Failed) {
+            return Err(CommitFailed);
+        }
+        let bytes = frame_bytes(&entry.change);
+        let fits = |group: &&mut Group| group.bytes + bytes <= COMMIT_BYTES_MAX;
+        if let Some(group) = queue.groups.back_mut().filter(fits) {
+            group.entries.push(entry);
+            group.bytes += bytes;
+            return Ok(group.ticket.clone());
+        }
+        let ticket = Ticket(Arc::new(SetOnce::new()));
+        queue.last = ticket.clone();
+        queue.groups.push_back(Group {
+            entries: vec![entry],
+            bytes,
+            ticket: ticket.clone(),
+        });
+        let was_idle = queue.groups.len() == 1;
+        drop(queue);
+        if was_idle {
+            self.queued.notify_one();
+        }
+        Ok(ticket)
+    }
+
+    /// A ticket for everything that was queued before. An answer that leans on a change which may
+    /// not be durable yet waits for it.
+    #[must_use]
+    pub fn settled(&self) -> Ticket {
+        self.queue().last.clone()
+    }
+
+    /// What keeps changes from being taken, if anything does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self.trouble.load(Ordering::Acquire) {
+            TROUBLE_FULL => Some(Trouble::Full),
+            TROUBLE_FAILED => Some(Trouble::Failed),
+            _ => None,
+        }
+    }
+
+    /// Everything up to this mark is visible and on the list of the flusher.
+    #[must_use]
+    pub fn published(&self) -> Mark {
+        Mark(self.published.load(Ordering::Acquire))
+    }
+
+    /// The store has everything up to `mark`: the journal need not keep it.
+    pub fn stored(&self, mark: Mark) {
+        if self.stored.fetch_max(mark.0, Ordering::AcqRel) < mark.0 {
+            // Under the lock, so that it cannot slip between the committer's look and its sleep.
+            let _queue = self.queue();
+            self.queued.notify_one();
+        }
+    }
+
+    /// Hands channels to the flusher; each only while it is not on the list.
+    pub fn push_dirty(&self, channels: impl IntoIterator<Item = Arc<Channel>>) {
+        self.dirty
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(channels);
+    }
+
+    /// Takes the list of the flusher.
+    #[must_use]
+    pub fn take_dirty(&self) -> Vec<Arc<Channel>> {
+        self.dirty_bytes.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until so much is dirty that a flush should not wait for its time. Cancel safe.
+    pub async fn many_dirty(&self) {
+        self.flush_early.notified().await;
+    }
+
+    /// Lets the committer finish what is queued and then end; nothing more is taken.
+    pub fn stop(&self) {
+        self.queue().stop = true;
+        self.queued.notify_one();
+    }
+
+    fn publish(&self, entries: Vec<Entry>, mark: Mark) {
+        let mut dirty = Vec::new();
+        let mut changed: Vec<Arc<Channel>> = Vec::with_capacity(entries.len());
+        let mut bytes = 0;
+        for Entry {
+            channel,
+            change,
+            replaced,
+        } in entries
+        {
+            if let Some(old) = replaced {
+                if old.publish_replaced() {
+                    dirty.push(old.clone());
+                }
+                changed.push(old);
+            }
+            let cost = change_cost(&change);
+            bytes += cost as u64;
+            if channel.publish(change, cost) {
+                dirty.push(channel.clone());
+            }
+            changed.push(channel);
+        }
+        self.push_dirty(dirty);
+        self.published.store(mark.0, Ordering::Release);
+        let before = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < self.flush_early_bytes && before + bytes >= self.flush_early_bytes {
+            self.flush_early.notify_one();
+        }
+        if changed.len() > 1 {
+            changed.sort_unstable_by_key(|channel| channel.id());
+            changed.dedup_by_key(|channel| channel.id());
+        }
+        changed.iter().for_each(|channel| channel.wake());
+    }
+
+    fn fail(&self) {
+        let groups = {
+            let mut queue = self.queue();
+            self.trouble.store(TROUBLE_FAILED, Ordering::Release);
+            std::mem::take(&mut queue.groups)
+        };
+        for group in groups {
+            let _ = group.ticket.0.set(Err(CommitFailed));
+        }
+    }
+}
+
+/// The one writer of the journal.
+pub struct Committer {
+    commits: Arc<Commits>,
+    journal: Box<dyn Journal>,
+    trimmed: u64,
+}
+
+impl Committer {
+    /// Commits what `commits` queues to `journal`.
+    #[must_use]
+    pub fn new(commits: Arc<Commits>, journal: Box<dyn Journal>) -> Self {
+        Self {
+            commits,
+            journal,
+            trimmed: 0,
+        }
+    }
+
+    /// Works until [`Commits::stop`] is called and everything is committed, or the journal fails.
+    /// Blocks: run it on a thread of its own.
+    pub fn run(mut self) {
+        let _guard = FailOnDrop(self.commits.clone());
+        while let Some(work) = self.wait() {
+            self.trim();
+            if let Some(group) = work
+                && self.commit(group).is_err()
+            {
+                return;
+            }
+        }
+        self.trim();
+    }
+
+    /// Waits for a group, for something to trim (`Some(None)`), or for the end (`None`).
+    fn wait(&self) -> Option<Option<Group>> {
+        let mut queue = self.commits.queue();
+        loop {
+            if let Some(group) = queue.groups.pop_front() {
+                return Some(Some(group));
+            }
+            if queue.stop {
+                return None;
+            }
+            if self.commits.stored.load(Ordering::Acquire) > self.trimmed {
+                return Some(None);
+            }
+            queue = self
+                .commits
+                .queued
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until the journal has room for a batch. A full disk is not the end: the flusher frees
+    /// segments, people free disks.
+    ///
+    /// # Errors
+    /// The server stops before there is room.
+    fn prepare(&mut self, bytes: usize) -> io::Result<()> {
+        while let Err(error) = self.journal.prepare(bytes) {
+            let queue = self.commits.queue();
+            if queue.stop {
+                return Err(error);
+            }
+            if self.commits.trouble.swap(TROUBLE_FULL, Ordering::AcqRel) == TROUBLE_NONE {
+                tracing::error!(%error, "the journal has no room; appends wait for the disk");
+            }
+            let wait = Duration::from_millis(SEGMENT_RETRY_MS);
+            drop(self.commits.queued.wait_timeout(queue, wait));
+            self.trim();
+        }
+        if self.commits.trouble() == Some(Trouble::Full) {
+            self.commits.trouble.store(TROUBLE_NONE, Ordering::Release);
+            tracing::info!("the journal has room again");
+        }
+        Ok(())
+    }
+
+    /// Commits one group that is queued, without waiting for one. For tests that decide themselves
+    /// when the committer runs. Returns whether there was one.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn step(&mut self) -> io::Result<bool> {
+        self.trim();
+        let group = self.commits.queue().groups.pop_front();
+        let Some(group) = group else { return Ok(false) };
+        self.commit(group)?;
+        Ok(true)
+    }
+
+    fn commit(
+        &mut self,
+        Group {
+            entries,
+            bytes,
+            ticket,
+        }: Group,
+    ) -> io::Result<()> {
+        let mut batch = entries
+            .iter()
+            .map(|entry| (entry.channel.id(), &entry.change));
+        match self
+            .prepare(bytes)
+            .and_then(|()| self.journal.commit(&mut batch))
+        {
+            Ok(mark) => {
+                self.commits.publish(entries, mark);
+                let _ = ticket.0.set(Ok(()));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal has failed; no more appends until a restart");
+                self.commits.fail();
+                let _ = ticket.0.set(Err(CommitFailed));
+                Err(error)
+            }
+        }
+    }
+
+    fn trim(&mut self) {
+        let stored = self.commits.stored.load(Ordering::Acquire);
+        if stored > self.trimmed {
+            self.trimmed = stored;
+            if let Err(error) = self.journal.trim(Mark(stored)) {
+                tracing::warn!(%error, "cannot free journal files; trying again after the next flush");
+            }
+        }
+    }
+}
+
+/// Fails everything that is still queued, also when the committer panics, so that nobody waits for
+/// ever.
+struct FailOnDrop(Arc<Commits>);
+
+impl Drop for FailOnDrop {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
+}

@@ -1,0 +1,186 @@
+//! The settings: flags, environment and `.env`, in this order of precedence.
+
+use crate::store;
+use clap::{Parser, ValueEnum};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
+/// live.
+#[derive(Clone, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Config {
+    /// Address and port to listen on. Port 0 takes a free one.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = "127.0.0.1:3000",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+
+    /// Directory of the journal and, without --database-url, of the SQLite file. Created when
+    /// missing. One server at a time.
+    #[arg(long, env = "DATA_DIR", default_value = "./data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Database that keeps the streams: `sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`.
+    /// Migrated at start. One server at a time. [default: SQLite in the data directory]
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// When an append is shown and acknowledged.
+    #[arg(long, env = "DURABILITY", default_value = "sync", value_enum)]
+    pub durability: Durability,
+
+    /// Milliseconds between two flushes of the journal to the database. Longer means fewer and
+    /// larger rows, and more to replay after a crash.
+    #[arg(long, env = "FLUSH_INTERVAL_MS", default_value_t = 500, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub flush_interval_ms: u64,
+
+    /// Bytes that may be acknowledged and not yet in the database. When they are used up, because
+    /// the database is down or slow, appends wait and are then refused with 503.
+    #[arg(long, env = "UNSTORED_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(8 << 20..))]
+    pub unstored_bytes_max: u32,
+
+    /// Bytes of recent content that may stay in memory after they are in the database, for readers
+    /// that come late. One stream may use a quarter.
+    #[arg(long, env = "WINDOW_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES")]
+    pub window_bytes_max: usize,
+
+    /// Bytes that one stream may have. More is refused with 413.
+    #[arg(long, env = "STREAM_BYTES_MAX", default_value_t = 64 << 30, value_name = "BYTES")]
+    pub stream_bytes_max: u64,
+
+    /// Bytes of a journal file. Two or more are kept and reused.
+    #[arg(long, env = "JOURNAL_SEGMENT_BYTES", default_value_t = 32 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(16 << 20..))]
+    pub journal_segment_bytes: u32,
+
+    /// Open connections. One more is answered with 503. The limit on open files is raised for them.
+    #[arg(
+        long,
+        env = "CONNECTIONS_MAX",
+        default_value_t = 16_384,
+        value_name = "COUNT"
+    )]
+    pub connections_max: usize,
+
+    /// Seconds in which the head of a request must arrive, also the first one on a connection and
+    /// the next one on a connection that is kept open.
+    #[arg(long, env = "HEAD_WAIT_SECS", default_value_t = 15, value_name = "SECS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub head_wait_secs: u64,
+
+    /// Seconds for which a producer (PUT) may send nothing before it counts as broken off. What
+    /// it sent stays, and it may go on with a new request.
+    #[arg(long, env = "PRODUCER_IDLE_SECS", default_value_t = 300, value_name = "SECS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub producer_idle_secs: u64,
+
+    /// Seconds for which a reader may take nothing of what is sent to it, or not answer at all,
+    /// before its connection is closed.
+    #[arg(long, env = "READER_STALL_SECS", default_value_t = 300, value_name = "SECS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub reader_stall_secs: u64,
+
+    /// Seconds that open requests get to end when the server is asked to stop.
+    #[arg(long, env = "DRAIN_SECS", default_value_t = 10, value_name = "SECS")]
+    pub drain_secs: u64,
+
+    /// What to log: error, warn, info, debug, trace, or a list like `warn,messages::flusher=debug`.
+    #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// What must have happened before an append is shown to readers and acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// The disk has it: it survives a power cut.
+    Sync,
+    /// The operating system has it: it survives a killed server, not a power cut.
+    Os,
+    /// Nothing: a killed server loses what is not in the database yet. No journal is written.
+    Memory,
+}
+
+impl Config {
+    /// The settings of the command line and the environment. Ends the process with a message where
+    /// they make no sense, and for `--help`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::parse()
+    }
+
+    /// The database that is used.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| store::default_url(&self.data_dir))
+    }
+
+    /// The kind of database, for people.
+    #[must_use]
+    pub fn database_kind(&self) -> &'static str {
+        if self.database_url().starts_with("sqlite") {
+            "SQLite"
+        } else {
+            "Postgres"
+        }
+    }
+
+    /// The time between two flushes.
+    #[must_use]
+    pub fn flush_interval(&self) -> Duration {
+        Duration::from_millis(self.flush_interval_ms)
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Os => "os",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Without the database URL, which may hold a password.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("database", &self.database_kind())
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_stay_out_of_logs() {
+        let url = "postgres://user:secret@host/name";
+        let config = Config::parse_from(["messages", "--database-url", url]);
+        assert_eq!(config.database_url(), url);
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for bad in [
+            "--flush-interval-ms=0",
+            "--journal-segment-bytes=1",
+            "--durability=none",
+            "--listen=x",
+        ] {
+            assert!(Config::try_parse_from(["messages", bad]).is_err(), "{bad}");
+        }
+    }
+}

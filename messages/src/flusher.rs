@@ -1,0 +1,207 @@
+//! Moves what the journal holds into the store, many small records coalesced into few rows, and
+//! lets the journal go behind it.
+
+use crate::{
+    budget::Budget,
+    channel::{Channel, WindowMemory},
+    committer::Commits,
+    limits::{
+        CHUNK_BYTES_MAX, FLUSH_BYTES_MAX, FLUSH_RETRY_MS_MAX, FLUSH_STREAMS_MAX, LOAD_NAMES_MAX,
+        MERGE_ROWS,
+    },
+    model::{Chunk, Flush, Offset, StreamId},
+    store::{Store, StoreError},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The background writer of the store. There is one, so that the rows of a stream are written in
+/// order.
+pub struct Flusher {
+    store: Arc<dyn Store>,
+    commits: Arc<Commits>,
+    budget: Budget,
+    memory: Arc<WindowMemory>,
+    /// The outcome of the last write is unknown.
+    uncertain: bool,
+}
+
+/// A channel that waits for its turn, and how far it has to come in this round.
+struct Waiting {
+    channel: Arc<Channel>,
+    target: Offset,
+}
+
+impl Flusher {
+    /// Flushes from `commits` to `store` and gives back to `budget` what has been stored.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        commits: Arc<Commits>,
+        budget: Budget,
+        memory: Arc<WindowMemory>,
+    ) -> Self {
+        Self {
+            store,
+            commits,
+            budget,
+            memory,
+            uncertain: false,
+        }
+    }
+
+    /// Flushes every `interval`, sooner when much is waiting, until `stop`, and once more then.
+    /// A store that fails is tried again, less and less often.
+    ///
+    /// # Errors
+    /// The last flush failed. The journal keeps what it could not write.
+    pub async fn run(
+        mut self,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut wait = interval;
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = tokio::time::sleep(wait) => false,
+                () = self.commits.many_dirty(), if wait == interval => false,
+            };
+            let flushed = self.flush().await;
+            if stopped {
+                return flushed;
+            }
+            let was_failing = wait != interval;
+            match flushed {
+                Ok(()) => {
+                    if was_failing {
+                        tracing::info!("the store takes writes again");
+                    }
+                    wait = interval;
+                }
+                Err(error) => {
+                    if !was_failing {
+                        tracing::warn!(%error, "the store takes no writes; trying again");
+                    }
+                    let retry_max = Duration::from_millis(FLUSH_RETRY_MS_MAX).max(interval);
+                    wait = (wait * 2).clamp(Duration::from_millis(100), retry_max);
+                }
+            }
+        }
+    }
+
+    /// Writes everything that is published now. What is published meanwhile waits for the next
+    /// time, so that a flush ends.
+    ///
+    /// # Errors
+    /// The store failed. Nothing is lost: what is not written stays on the list.
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        // The mark first: everything up to it is on the list that is taken then.
+        let mark = self.commits.published();
+        let dirty = self.commits.take_dirty();
+        let mut waiting: VecDeque<Waiting> = dirty
+            .into_iter()
+            .map(|channel| Waiting {
+                target: channel.durable(),
+                channel,
+            })
+            .collect();
+        let mut merges = Vec::new();
+        let result = self.write_all(&mut waiting, &mut merges).await;
+        self.uncertain = result.is_err();
+        self.commits
+            .push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
+        result?;
+        self.commits.stored(mark);
+        for stream in merges {
+            self.store.merge(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes until nothing is left in `waiting`, or the store fails.
+    async fn write_all(
+        &self,
+        waiting: &mut VecDeque<Waiting>,
+        merges: &mut Vec<StreamId>,
+    ) -> Result<(), StoreError> {
+        if self.uncertain {
+            self.resync(waiting).await?;
+        }
+        while !waiting.is_empty() {
+            let (channels, flushes) = self.next_batch(waiting);
+            if let Err(error) = self.store.flush(&flushes).await {
+                channels
+                    .into_iter()
+                    .rev()
+                    .for_each(|channel| waiting.push_front(channel));
+                return Err(error);
+            }
+            for (Waiting { channel, target }, flush) in channels.into_iter().zip(flushes).rev() {
+                let reached = flush.remove || flush.stream.tail.bytes >= target.bytes;
+                self.budget
+                    .give_back(channel.flushed(flush, self.memory.keep_bytes()));
+                if channel.take_merge(MERGE_ROWS) {
+                    merges.push(channel.id());
+                }
+                if reached {
+                    self.settle(channel);
+                } else {
+                    waiting.push_front(Waiting { channel, target });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next channels, as many as one transaction may write. In the order of the list: an
+    /// earlier life of a name is removed before the next one begins.
+    fn next_batch(&self, waiting: &mut VecDeque<Waiting>) -> (Vec<Waiting>, Vec<Flush>) {
+        let (mut channels, mut flushes, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while bytes < FLUSH_BYTES_MAX && flushes.len() < FLUSH_STREAMS_MAX {
+            let Some(next) = waiting.pop_front() else {
+                break;
+            };
+            let Some(mut flush) = next.channel.flush() else {
+                self.settle(next.channel);
+                continue;
+            };
+            flush.chunks = Chunk::coalesce(&flush.chunks, CHUNK_BYTES_MAX);
+            bytes += flush
+                .chunks
+                .iter()
+                .map(|chunk| chunk.body.len())
+                .sum::<usize>();
+            channels.push(next);
+            flushes.push(flush);
+        }
+        (channels, flushes)
+    }
+
+    /// Takes a channel off the list, or puts it on the next one when it has grown meanwhile.
+    fn settle(&self, channel: Arc<Channel>) {
+        match channel.settle() {
+            Some(cost) => self.budget.give_back(cost),
+            None => self.commits.push_dirty([channel]),
+        }
+    }
+
+    /// Asks the store what it has: a transaction may have been committed although its answer was
+    /// lost.
+    async fn resync(&self, waiting: &VecDeque<Waiting>) -> Result<(), StoreError> {
+        let ids: Vec<StreamId> = waiting.iter().map(|waiting| waiting.channel.id()).collect();
+        let mut rows = HashMap::new();
+        for ids in ids.chunks(LOAD_NAMES_MAX) {
+            let found = self.store.streams(ids).await?;
+            rows.extend(found.into_iter().map(|stream| (stream.id, stream)));
+        }
+        for Waiting { channel, .. } in waiting {
+            channel.resync(rows.get(&channel.id()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! HTTP: the only place that knows axum and hyper. A handler parses, makes one call, and answers.
+
+mod health;
+mod live;
+mod problem;
+mod produce;
+mod query;
+mod read;
+mod serve;
+
+pub use serve::{Serving, bind, serve};
+
+use crate::{config::Config, production::Productions, stream::Streams};
+use axum::{
+    Router,
+    http::{HeaderValue, header::X_CONTENT_TYPE_OPTIONS},
+    routing::get,
+};
+use problem::Problem;
+use std::{sync::Arc, time::Duration};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct App {
+    /// The streams.
+    pub streams: Arc<Streams>,
+    /// The built-in producers.
+    pub productions: Arc<Productions>,
+    producer_idle: Duration,
+}
+
+impl App {
+    /// Handlers over `streams` and `productions`.
+    #[must_use]
+    pub fn new(streams: Arc<Streams>, productions: Arc<Productions>, config: &Config) -> Self {
+        let producer_idle = Duration::from_secs(config.producer_idle_secs);
+        Self {
+            streams,
+            productions,
+            producer_idle,
+        }
+    }
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let nosniff = HeaderValue::from_static("nosniff");
+    Router::new()
+        .route(
+            "/",
+            get(read::read).post(produce::start).put(produce::upload),
+        )
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .with_state(app)
+        .layer(SetResponseHeaderLayer::if_not_present(
+            X_CONTENT_TYPE_OPTIONS,
+            nosniff,
+        ))
+        .layer(CatchPanicLayer::custom(|_| problem::panicked()))
+}

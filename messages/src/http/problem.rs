@@ -1,0 +1,218 @@
+//! Every error as a problem document (RFC 9457), and the one map from errors of the domain to
+//! status and code. The codes are stable; the words are for people and say what to do.
+
+use crate::{limits::RETRY_AFTER_SECS, model::Offset, stream::StreamError};
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Where a stream ends.
+pub(super) const STREAM_NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
+
+/// Says `true` when nothing comes after that.
+pub(super) const STREAM_CLOSED: HeaderName = HeaderName::from_static("stream-closed");
+
+/// Why a stream is closed.
+pub(super) const STREAM_CLOSED_REASON: HeaderName = HeaderName::from_static("stream-closed-reason");
+
+/// An answer that says what went wrong.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    /// Where the stream ends, when that helps to go on.
+    tail: Option<Offset>,
+    closed: Option<&'static str>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            tail: None,
+            closed: None,
+        }
+    }
+
+    /// A parameter, header or body that cannot be understood.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub fn not_found() -> Self {
+        let detail = "there is nothing here; streams are at /?id=";
+        Self::new(StatusCode::NOT_FOUND, "no_such_route", detail)
+    }
+
+    pub fn method_not_allowed() -> Self {
+        let detail = "this method does nothing here; / takes GET, HEAD, POST and PUT";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    pub fn body_timeout(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
+    fn at(self, tail: Offset) -> Self {
+        Self {
+            tail: Some(tail),
+            ..self
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        use StatusCode as S;
+        let problem = |status, code, advice: &str| {
+            let detail = if advice.is_empty() {
+                error.to_string()
+            } else {
+                format!("{error}; {advice}")
+            };
+            Self::new(status, code, detail)
+        };
+        match error {
+            StreamError::NotFound => {
+                problem(S::NOT_FOUND, "stream_not_found", "POST or PUT starts one")
+            }
+            StreamError::Open => problem(
+                S::CONFLICT,
+                "stream_open",
+                "read it with GET, or choose another id",
+            ),
+            StreamError::Closed { tail, reason } => Self {
+                closed: Some(reason.as_str()),
+                ..problem(S::CONFLICT, "stream_closed", "choose another id").at(tail)
+            },
+            StreamError::Moved { tail } => problem(
+                S::CONFLICT,
+                "offset_mismatch",
+                "go on from the offset given here",
+            )
+            .at(tail),
+            StreamError::TooLong { tail } => problem(
+                S::PAYLOAD_TOO_LARGE,
+                "stream_too_long",
+                "see --stream-bytes-max",
+            )
+            .at(tail),
+            StreamError::Replaced => problem(
+                S::CONFLICT,
+                "stream_replaced",
+                "read it from the beginning again",
+            ),
+            StreamError::BeyondTail { tail } => problem(
+                S::RANGE_NOT_SATISFIABLE,
+                "offset_beyond_end",
+                "read from an earlier offset",
+            )
+            .at(tail),
+            StreamError::Overloaded => {
+                problem(S::SERVICE_UNAVAILABLE, "overloaded", "try again later")
+            }
+            StreamError::JournalFull => problem(
+                S::SERVICE_UNAVAILABLE,
+                "disk_full",
+                "free some space and try again",
+            ),
+            StreamError::JournalFailed => problem(S::SERVICE_UNAVAILABLE, "journal_failed", ""),
+            StreamError::StoreUnavailable => problem(
+                S::SERVICE_UNAVAILABLE,
+                "database_unavailable",
+                "try again later",
+            ),
+            StreamError::Damaged => problem(S::INTERNAL_SERVER_ERROR, "stream_damaged", ""),
+            StreamError::Stopping => problem(S::SERVICE_UNAVAILABLE, "stopping", "try again later"),
+        }
+    }
+}
+
+/// The members in the order in which a person reads them.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+/// A JSON document for people with a terminal: on a line of its own.
+pub(super) fn json_line(document: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(document).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self {
+            status,
+            code,
+            detail,
+            tail,
+            closed,
+        } = self;
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), code, detail, "request refused");
+        }
+        let document = Document {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: &detail,
+            offset: tail.map(|tail| tail.to_string()),
+            bytes: tail.map(|tail| tail.bytes),
+        };
+        let body = json_line(&document);
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        }
+        if let Some(tail) = tail {
+            insert_text(headers, STREAM_NEXT_OFFSET, &tail.to_string());
+        }
+        if let Some(reason) = closed {
+            headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
+            headers.insert(STREAM_CLOSED_REASON, HeaderValue::from_static(reason));
+        }
+        response
+    }
+}
+
+/// Inserts a header whose text comes from this program.
+pub(super) fn insert_text(headers: &mut axum::http::HeaderMap, name: HeaderName, text: &str) {
+    match HeaderValue::from_str(text) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => debug_assert!(false, "{name} is not printable: {text:?}"),
+    }
+}
+
+/// The answer to a request whose handler has a bug. What the panic said is in the log already.
+pub(super) fn panicked() -> Response {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the server made a mistake",
+    )
+    .into_response()
+}

@@ -1,0 +1,284 @@
+//! `POST /`: the built-in producer. `PUT /?id=`: a real one, whose request body is the stream.
+
+use super::{
+    App, live,
+    problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
+    query::{Close, StartQuery, UploadQuery, name},
+};
+use crate::{
+    channel::Channel,
+    limits::{
+        CONTENT_TYPE_BYTES_MAX, DISCARD_BYTES_MAX, DISCARD_WAIT_MS_MAX, ID_BODY_BYTES_MAX,
+        ID_BODY_WAIT_MS_MAX, RECORD_BYTES_MAX,
+    },
+    model::{CloseReason, Expected, Offset, StreamName},
+    production::Plan,
+    stream::{Addition, Streams},
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::{sync::Arc, time::Duration};
+
+/// Below this a piece is copied: as it came, it would keep the whole read buffer of its connection
+/// in memory.
+const COPY_BYTES_MAX: usize = 32 << 10;
+
+/// Starts a production and streams it back. It goes on when the caller leaves.
+pub(super) async fn start(
+    State(app): State<App>,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    let StartQuery { freq, lines } = StartQuery::parse(&uri)?;
+    let id = read_id(body).await?;
+    let name = if id.is_empty() {
+        name(&uuid::Uuid::now_v7().to_string())?
+    } else {
+        name(&id)?
+    };
+    let channel = app
+        .productions
+        .start(Plan {
+            name: name.clone(),
+            freq,
+            lines,
+        })
+        .await?;
+    let (cursor, status) = app.streams.read(channel, 0).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::CREATED;
+    // The first header that a client sees.
+    insert_text(response.headers_mut(), header::LOCATION, &location(&name));
+    let live = live::response(cursor, status);
+    response.headers_mut().extend(live.headers().clone());
+    *response.body_mut() = live.into_body();
+    Ok(response)
+}
+
+async fn read_id(body: Body) -> Result<String, Problem> {
+    let wait = Duration::from_millis(ID_BODY_WAIT_MS_MAX);
+    let read = Limited::new(body, ID_BODY_BYTES_MAX).collect();
+    let collected = tokio::time::timeout(wait, read).await.map_err(|_| {
+        Problem::body_timeout(format!("the body, an id, must be here within {wait:?}"))
+    })?;
+    let bytes = collected.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let detail = format!("the body is an id and at most {ID_BODY_BYTES_MAX} bytes long");
+            return Problem::too_large(detail);
+        }
+        Problem::bad_request("bad_body", "the body cannot be read")
+    })?;
+    String::from_utf8(bytes.to_bytes().into())
+        .map_err(|_| Problem::bad_request("bad_id", "the id is not UTF-8"))
+}
+
+fn location(name: &StreamName) -> String {
+    format!(
+        "/?id={}",
+        utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC)
+    )
+}
+
+/// Appends the request body piece by piece as it arrives.
+pub(super) async fn upload(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Response {
+    match Upload::begin(&app, &uri, &headers).await {
+        Ok(mut upload) => match upload.run(&mut body).await {
+            Ok(tail) => upload.done(tail),
+            Err(problem) => {
+                discard(body).await;
+                problem.into_response()
+            }
+        },
+        Err(problem) => {
+            discard(body).await;
+            problem.into_response()
+        }
+    }
+}
+
+/// One producer at work.
+struct Upload {
+    streams: Arc<Streams>,
+    channel: Arc<Channel>,
+    created: bool,
+    close: Close,
+    /// Where the next piece belongs; kept up when this is the only producer of the stream. Then
+    /// the rest of a connection that was thought dead cannot get in between.
+    at: Option<Expected>,
+    idle: Duration,
+    /// The stream has to be closed when this goes away.
+    tied: bool,
+}
+
+impl Upload {
+    async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
+        let tied = close == Close::Always;
+        let content_type = content_type(headers)?;
+        let (channel, created) = app
+            .streams
+            .find_or_create(&name, content_type, tied)
+            .await?;
+        let streams = app.streams.clone();
+        Ok(Self {
+            streams,
+            channel,
+            created,
+            close,
+            at,
+            idle: app.producer_idle,
+            tied,
+        })
+    }
+
+    /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
+    async fn run(&mut self, body: &mut Body) -> Result<Offset, Problem> {
+        loop {
+            let frame = tokio::time::timeout(self.idle, body.frame()).await.map_err(|_| {
+                let detail = format!(
+                    "nothing has arrived for {:?}; what did arrive is kept, go on with ?offset=",
+                    self.idle
+                );
+                Problem::body_timeout(detail)
+            })?;
+            let piece = match frame {
+                None => return self.append(Bytes::new(), true).await,
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(_)) => {
+                    return Err(Problem::bad_request("broken_off", "the body broke off"));
+                }
+            };
+            let tail = self.append_piece(piece, body.is_end_stream()).await?;
+            if body.is_end_stream() {
+                return Ok(tail);
+            }
+        }
+    }
+
+    async fn append_piece(&mut self, mut piece: Bytes, last: bool) -> Result<Offset, Problem> {
+        loop {
+            let record = piece.split_to(piece.len().min(RECORD_BYTES_MAX));
+            let tail = self.append(record, last && piece.is_empty()).await?;
+            if piece.is_empty() {
+                return Ok(tail);
+            }
+        }
+    }
+
+    async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
+        let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
+        let record = if record.len() <= COPY_BYTES_MAX {
+            Bytes::copy_from_slice(&record)
+        } else {
+            record
+        };
+        let addition = Addition {
+            record,
+            at: self.at,
+            tied: self.tied,
+            close,
+        };
+        let tail = self.streams.append(&self.channel, addition).await?;
+        if self.at.is_some() || self.close != Close::Never {
+            self.at = Some(Expected::Exact(tail));
+        }
+        self.tied &= close.is_none();
+        Ok(tail)
+    }
+
+    fn done(&self, tail: Offset) -> Response {
+        let closed = self.close != Close::Never;
+        let summary = serde_json::json!({
+            "id": self.channel.name().as_str(),
+            "offset": tail.to_string(),
+            "records": tail.records,
+            "bytes": tail.bytes,
+            "closed": closed,
+        });
+        let status = if self.created {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
+        let mut response = (status, format!("{summary}\n")).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if self.created {
+            insert_text(headers, header::LOCATION, &location(self.channel.name()));
+        }
+        insert_text(headers, STREAM_NEXT_OFFSET, &tail.to_string());
+        if closed {
+            headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// A producer that asked for it takes its stream along, whichever way it goes.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.tied {
+            return;
+        }
+        let (streams, channel) = (self.streams.clone(), self.channel.clone());
+        tokio::spawn(async move {
+            let close = Some(CloseReason::BrokenOff);
+            let addition = Addition {
+                record: Bytes::new(),
+                at: None,
+                tied: true,
+                close,
+            };
+            if let Err(error) = streams.append(&channel, addition).await {
+                tracing::debug!(%error, stream = %channel.name(), "left for the next start to close");
+            }
+        });
+    }
+}
+
+/// The type that the creator of a stream gives it.
+fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok("application/octet-stream");
+    };
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
+    text.ok_or_else(|| {
+        let detail = format!("Content-Type must be text of at most {CONTENT_TYPE_BYTES_MAX} bytes");
+        Problem::bad_request("bad_content_type", detail)
+    })
+}
+
+/// Reads some of what a refused producer is still sending. Closing with unread input would reset
+/// the connection, and the answer might never be seen.
+async fn discard(mut body: Body) {
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // However far it came.
+    let _ = tokio::time::timeout(Duration::from_millis(DISCARD_WAIT_MS_MAX), read).await;
+}

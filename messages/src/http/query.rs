@@ -1,0 +1,229 @@
+//! The parameters of `/`, parsed into types. What is not known is refused, so that a misspelt
+//! parameter is not silently without effect.
+
+use super::problem::Problem;
+use crate::{
+    limits::{PRODUCTION_FREQ_MAX, PRODUCTION_LINES_MAX},
+    model::{Expected, StreamName},
+};
+use axum::{extract::Query, http::Uri};
+use serde::{Deserialize, de::DeserializeOwned};
+
+const FREQ_DEFAULT: u32 = 20;
+const LINES_DEFAULT: u64 = 50;
+
+/// Parameters of `POST /`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct StartQuery {
+    pub freq: u32,
+    pub lines: u64,
+}
+
+/// Parameters of `GET /`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ReadQuery {
+    pub name: StreamName,
+    /// Where to begin.
+    pub position: u64,
+}
+
+/// Parameters of `PUT /`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UploadQuery {
+    pub name: StreamName,
+    pub close: Close,
+    pub at: Option<Expected>,
+}
+
+/// When an upload closes its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    /// At the end of the body; a producer that breaks off may go on.
+    AtEnd,
+    /// Never: others add to it.
+    Never,
+    /// At the end of the body, and also when the producer breaks off or the server dies.
+    Always,
+}
+
+fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let query = Query::try_from_uri(uri);
+    let Query(raw) = query.map_err(|error| {
+        let reason = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        Problem::bad_request("bad_parameter", reason)
+    })?;
+    Ok(raw)
+}
+
+pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
+    text.parse().map_err(|error: crate::model::InvalidName| {
+        Problem::bad_request("bad_id", error.to_string())
+    })
+}
+
+fn required_name(text: Option<String>) -> Result<StreamName, Problem> {
+    let text = text.ok_or_else(|| {
+        Problem::bad_request(
+            "missing_id",
+            "which stream? Name it with ?id=, or start one with POST",
+        )
+    })?;
+    name(&text)
+}
+
+fn offset(text: Option<String>) -> Result<Option<Expected>, Problem> {
+    let parse = |text: String| {
+        text.parse().map_err(|error: crate::model::InvalidOffset| {
+            Problem::bad_request("bad_offset", format!("offset={text}: {error}"))
+        })
+    };
+    text.map(parse).transpose()
+}
+
+/// A whole number from 1 to `max`.
+fn number(name: &str, text: Option<String>, default: u64, max: u64) -> Result<u64, Problem> {
+    let Some(text) = text else { return Ok(default) };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = text
+        .parse()
+        .ok()
+        .filter(|value| is_number && (1..=max).contains(value));
+    value.ok_or_else(|| {
+        let detail = format!("{name}={text}: must be a whole number from 1 to {max}");
+        Problem::bad_request("bad_parameter", detail)
+    })
+}
+
+impl StartQuery {
+    pub fn parse(uri: &Uri) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            freq: Option<String>,
+            max: Option<String>,
+        }
+        let Raw { freq, max } = parse(uri)?;
+        let freq = number(
+            "freq",
+            freq,
+            FREQ_DEFAULT.into(),
+            PRODUCTION_FREQ_MAX.into(),
+        )?;
+        let lines = number("max", max, LINES_DEFAULT, PRODUCTION_LINES_MAX)?;
+        Ok(Self {
+            freq: freq as u32,
+            lines,
+        })
+    }
+}
+
+impl ReadQuery {
+    pub fn parse(uri: &Uri) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            id: Option<String>,
+            offset: Option<String>,
+        }
+        let Raw { id, offset: at } = parse(uri)?;
+        let position = offset(at)?.map_or(0, Expected::bytes);
+        Ok(Self {
+            name: required_name(id)?,
+            position,
+        })
+    }
+}
+
+impl UploadQuery {
+    pub fn parse(uri: &Uri) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            id: Option<String>,
+            close: Option<String>,
+            offset: Option<String>,
+        }
+        let Raw {
+            id,
+            close,
+            offset: at,
+        } = parse(uri)?;
+        let close = match close.as_deref() {
+            None | Some("true") => Close::AtEnd,
+            Some("false") => Close::Never,
+            Some("always") => Close::Always,
+            Some(other) => {
+                let detail = format!("close={other}: must be true, false or always");
+                return Err(Problem::bad_request("bad_parameter", detail));
+            }
+        };
+        Ok(Self {
+            name: required_name(id)?,
+            close,
+            at: offset(at)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(query: &str) -> Uri {
+        format!("/?{query}").parse().expect("a URI")
+    }
+
+    #[test]
+    fn defaults_and_ranges() {
+        assert_eq!(
+            StartQuery::parse(&uri("")).expect("valid"),
+            StartQuery {
+                freq: 20,
+                lines: 50
+            }
+        );
+        let read = ReadQuery::parse(&uri("id=a%20b&offset=7")).expect("valid");
+        assert_eq!((read.name.as_str(), read.position), ("a b", 7));
+        let upload = UploadQuery::parse(&uri("id=x&close=always")).expect("valid");
+        assert_eq!((upload.close, upload.at), (Close::Always, None));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_and_named() {
+        let says = |problem: Problem, words: &str| {
+            let text = format!("{problem:?}");
+            assert!(text.contains(words), "{text} does not say {words}");
+        };
+        says(
+            StartQuery::parse(&uri("freq=0")).expect_err("out of range"),
+            "from 1 to 1000",
+        );
+        says(
+            StartQuery::parse(&uri("freq=+5")).expect_err("a sign"),
+            "freq",
+        );
+        says(
+            StartQuery::parse(&uri("max=many")).expect_err("no number"),
+            "from 1 to 1000000",
+        );
+        says(
+            StartQuery::parse(&uri("frequency=1")).expect_err("unknown"),
+            "unknown field `frequency`",
+        );
+        says(
+            ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"),
+            "duplicate field `id`",
+        );
+        says(ReadQuery::parse(&uri("")).expect_err("none"), "missing_id");
+        says(ReadQuery::parse(&uri("id=")).expect_err("empty"), "bad_id");
+        says(
+            ReadQuery::parse(&uri("id=a&offset=-1")).expect_err("a sign"),
+            "bad_offset",
+        );
+        says(
+            UploadQuery::parse(&uri("id=a&close=no")).expect_err("unknown"),
+            "true, false or always",
+        );
+    }
+}

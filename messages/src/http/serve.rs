@@ -1,0 +1,164 @@
+//! The accept loop: limits for connections that do nothing, and an end with a deadline.
+
+use crate::{config::Config, limits::REQUEST_HEAD_BYTES_MAX};
+use axum::{Router, body::Body, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// Connections that the system may hold before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// A failed accept (no file left, say) is tried again after this.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// A connection that says nothing is asked this often whether it still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n\
+    Content-Type: application/problem+json\r\nContent-Length: 128\r\nConnection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"code\":\"too_many_connections\",\"detail\":\"try again later\"  }\n";
+
+/// How connections are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving {
+    connections_max: usize,
+    head_wait: Duration,
+    stall: Duration,
+}
+
+impl Serving {
+    /// As the settings say.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            connections_max: config.connections_max,
+            head_wait: Duration::from_secs(config.head_wait_secs),
+            stall: Duration::from_secs(config.reader_stall_secs),
+        }
+    }
+}
+
+/// Binds a listening socket. It is not accepted from before [`serve`].
+///
+/// # Errors
+/// The address is taken or not ours. Must be called in a runtime.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves `router` until `stop`, and then until every connection has ended. Dropping it cuts off
+/// what is left.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    serving: Serving,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(serving.connections_max));
+    let connections = TaskTracker::new();
+    let cut_off = CancellationToken::new();
+    let _guard = cut_off.clone().drop_guard();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            },
+            () = stop.cancelled() => break,
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            // The socket buffer of a new connection is empty: it takes this whole or is broken.
+            let _ = stream.try_write(TOO_MANY);
+            continue;
+        };
+        let connection = connection(stream, router.clone(), serving, stop.clone());
+        let cut_off = cut_off.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection => {}
+                () = cut_off.cancelled() => {}
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(stream: TcpStream, router: Router, serving: Serving, stop: CancellationToken) {
+    if let Err(error) = prepare(&stream, serving.stall) {
+        tracing::debug!(%error, "socket options");
+    }
+    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(serving.head_wait)
+        .max_buf_size(REQUEST_HEAD_BYTES_MAX)
+        .pipeline_flush(true);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection");
+    }
+}
+
+/// Small writes go out at once, and a peer that is gone or takes nothing for `stall` is given up:
+/// the user timeout covers both unacknowledged data and a window that stays closed (tcp(7)).
+fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE / 4),
+    )?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stall))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_a_valid_response() {
+        let text = std::str::from_utf8(TOO_MANY).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.contains(&format!("Content-Length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        serde_json::from_str::<serde_json::Value>(body).expect("JSON");
+    }
+}

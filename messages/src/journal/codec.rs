@@ -1,0 +1,324 @@
+//! The bytes of the journal. Little-endian. Stored: a change needs a new [`VERSION`].
+//!
+//! ```text
+//! frame    length u32 | crc32c u32 | segment u64 | batch u64 | payload (length bytes)
+//!          The checksum covers everything but itself. The segment number makes the frames that an
+//!          earlier life of a recycled file has left behind invalid.
+//! payload  kind u8, then by kind
+//!   1 begin    version u32                                       first frame of a segment
+//!   2 seal     nothing                                           last frame of a full segment
+//!   3 create   stream u64 | tied u8 | replaces u64 (0: none) | name u16+bytes | type u16+bytes
+//!   4 append   stream u64 | tied u8 | close u8 (0: open) | records u64 | bytes u64
+//!              | count u32 | count times length u32 | body
+//! ```
+
+use crate::model::{Append, Change, Chunk, CloseReason, Create, Lengths, Offset, StreamId};
+use bytes::Bytes;
+
+/// The layout that this code reads and writes.
+pub const VERSION: u32 = 1;
+
+/// Bytes of a frame beside its payload.
+pub const FRAME_HEAD_BYTES: usize = 24;
+
+/// Bytes of a seal with its frame.
+pub const SEAL_BYTES: usize = FRAME_HEAD_BYTES + 1;
+
+const BEGIN: u8 = 1;
+const SEAL: u8 = 2;
+const CREATE: u8 = 3;
+const APPEND: u8 = 4;
+
+/// One frame of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The segment begins; the version of its layout.
+    Begin(u32),
+    /// The segment is complete; another follows.
+    Seal,
+    /// A stream changes.
+    Change(StreamId, Change),
+}
+
+/// At most how many bytes the frame of `change` takes.
+#[must_use]
+pub fn frame_bytes(change: &Change) -> usize {
+    FRAME_HEAD_BYTES
+        + match change {
+            Change::Create(create) => 22 + create.name.as_str().len() + create.content_type.len(),
+            Change::Append(Append { chunk, .. }) => {
+                31 + 4 * chunk.records() as usize + chunk.body.len()
+            }
+        }
+}
+
+/// Appends a frame that begins or seals a segment.
+pub fn encode_mark(frame: &Frame, segment: u64, batch: u64, out: &mut Vec<u8>) {
+    let start = begin_frame(segment, batch, out);
+    match frame {
+        Frame::Begin(version) => {
+            out.push(BEGIN);
+            out.extend_from_slice(&version.to_le_bytes());
+        }
+        Frame::Seal => out.push(SEAL),
+        Frame::Change(stream, change) => encode_payload(*stream, change, out),
+    }
+    end_frame(start, out);
+}
+
+/// Appends the frame of one change.
+pub fn encode_change(
+    stream: StreamId,
+    change: &Change,
+    segment: u64,
+    batch: u64,
+    out: &mut Vec<u8>,
+) {
+    let start = begin_frame(segment, batch, out);
+    encode_payload(stream, change, out);
+    end_frame(start, out);
+}
+
+fn begin_frame(segment: u64, batch: u64, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&segment.to_le_bytes());
+    out.extend_from_slice(&batch.to_le_bytes());
+    start
+}
+
+fn end_frame(start: usize, out: &mut [u8]) {
+    let length = (out.len() - start - FRAME_HEAD_BYTES) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start..start + 4]), &out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
+    match change {
+        Change::Create(create) => {
+            out.push(CREATE);
+            out.extend_from_slice(&stream.0.to_le_bytes());
+            out.push(u8::from(create.tied));
+            out.extend_from_slice(&create.replaces.map_or(0, |id| id.0).to_le_bytes());
+            for text in [create.name.as_str(), &create.content_type] {
+                out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        Change::Append(Append { chunk, tied, close }) => {
+            out.push(APPEND);
+            out.extend_from_slice(&stream.0.to_le_bytes());
+            out.push(u8::from(*tied));
+            out.push(close.map_or(0, close_code));
+            out.extend_from_slice(&chunk.at.records.to_le_bytes());
+            out.extend_from_slice(&chunk.at.bytes.to_le_bytes());
+            out.extend_from_slice(&(chunk.records() as u32).to_le_bytes());
+            match &chunk.lengths {
+                Lengths::One => out.extend_from_slice(&(chunk.body.len() as u32).to_le_bytes()),
+                Lengths::Many(many) => many
+                    .iter()
+                    .for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
+            }
+            out.extend_from_slice(&chunk.body);
+        }
+    }
+}
+
+/// Stored: never change one.
+fn close_code(reason: CloseReason) -> u8 {
+    match reason {
+        CloseReason::Finished => 1,
+        CloseReason::Interrupted => 2,
+        CloseReason::BrokenOff => 3,
+    }
+}
+
+/// Reads the frame at the beginning of `bytes`: its batch, itself, and how many bytes it takes.
+/// `None` when there is no valid frame of `segment` there, whatever there is instead.
+#[must_use]
+pub fn decode(bytes: &Bytes, segment: u64) -> Option<(u64, Frame, usize)> {
+    let mut head = Reader(bytes);
+    let (length, crc) = (head.u32()?, head.u32()?);
+    if head.u64()? != segment {
+        return None;
+    }
+    let batch = head.u64()?;
+    let size = FRAME_HEAD_BYTES.checked_add(length as usize)?;
+    let covered = bytes.get(8..size)?;
+    if crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), covered) != crc {
+        return None;
+    }
+    let frame = decode_payload(&bytes.slice(FRAME_HEAD_BYTES..size))?;
+    Some((batch, frame, size))
+}
+
+fn decode_payload(payload: &Bytes) -> Option<Frame> {
+    let mut reader = Reader(payload);
+    Some(match reader.u8()? {
+        BEGIN => Frame::Begin(reader.u32()?),
+        SEAL => Frame::Seal,
+        CREATE => {
+            let stream = StreamId(reader.u64()?);
+            let tied = reader.u8()? != 0;
+            let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
+            let name = reader.text()?.parse().ok()?;
+            let content_type = reader.text()?.into();
+            Frame::Change(
+                stream,
+                Change::Create(Create {
+                    name,
+                    content_type,
+                    tied,
+                    replaces,
+                }),
+            )
+        }
+        APPEND => {
+            let stream = StreamId(reader.u64()?);
+            let tied = reader.u8()? != 0;
+            let close = match reader.u8()? {
+                0 => None,
+                1 => Some(CloseReason::Finished),
+                2 => Some(CloseReason::Interrupted),
+                3 => Some(CloseReason::BrokenOff),
+                _ => return None,
+            };
+            let at = Offset {
+                records: reader.u64()?,
+                bytes: reader.u64()?,
+            };
+            let chunk = decode_chunk(at, &mut reader, payload)?;
+            Frame::Change(stream, Change::Append(Append { chunk, tied, close }))
+        }
+        _ => return None,
+    })
+}
+
+fn decode_chunk(at: Offset, reader: &mut Reader<'_>, payload: &Bytes) -> Option<Chunk> {
+    let count = reader.u32()? as usize;
+    let table = reader.take(count.checked_mul(4)?)?;
+    let body = payload.slice(payload.len() - reader.0.len()..);
+    let lengths: Vec<u32> = table
+        .chunks_exact(4)
+        .map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]))
+        .collect();
+    if lengths.iter().map(|n| u64::from(*n)).sum::<u64>() != body.len() as u64 {
+        return None;
+    }
+    let lengths = if count == 1 {
+        Lengths::One
+    } else {
+        Lengths::Many(lengths.into())
+    };
+    Some(Chunk { at, lengths, body })
+}
+
+/// Takes values from the front and never panics.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.array().map(u16::from_le_bytes)?;
+        std::str::from_utf8(self.take(length.into())?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn change() -> impl Strategy<Value = Change> {
+        let create = ("[a-zé/]{1,40}", "[a-z/]{0,20}", any::<bool>(), 0u64..3).prop_map(
+            |(name, content_type, tied, replaces)| {
+                Change::Create(Create {
+                    name: name.parse().expect("valid"),
+                    content_type: content_type.into(),
+                    tied,
+                    replaces: Some(StreamId(replaces)).filter(|id| id.0 != 0),
+                })
+            },
+        );
+        let reasons = prop_oneof![
+            Just(None),
+            Just(Some(CloseReason::Finished)),
+            Just(Some(CloseReason::Interrupted)),
+            Just(Some(CloseReason::BrokenOff)),
+        ];
+        let append = (
+            prop::collection::vec(1u32..20, 0..5),
+            any::<(u32, u32, bool)>(),
+            reasons,
+        )
+            .prop_map(|(lengths, (records, bytes, tied), close)| {
+                let body = vec![7; lengths.iter().sum::<u32>() as usize].into();
+                let lengths = if lengths.len() == 1 {
+                    Lengths::One
+                } else {
+                    Lengths::Many(lengths.into())
+                };
+                let at = Offset {
+                    records: records.into(),
+                    bytes: bytes.into(),
+                };
+                Change::Append(Append {
+                    chunk: Chunk { at, lengths, body },
+                    tied,
+                    close,
+                })
+            });
+        prop_oneof![create, append]
+    }
+
+    proptest! {
+        #[test]
+        fn frames_round_trip(change in change(), ids in any::<(u64, u64, u64)>()) {
+            let (stream, segment, batch) = ids;
+            let mut out = vec![];
+            encode_change(StreamId(stream), &change, segment, batch, &mut out);
+            prop_assert!(out.len() <= frame_bytes(&change));
+            let (size, bytes) = (out.len(), Bytes::from(out));
+            let frame = Frame::Change(StreamId(stream), change);
+            prop_assert_eq!(decode(&bytes, segment), Some((batch, frame, size)));
+            prop_assert_eq!(decode(&bytes, segment.wrapping_add(1)), None);
+        }
+
+        #[test]
+        fn a_flipped_bit_or_a_missing_byte_is_never_a_frame(change in change(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let mut out = vec![];
+            encode_change(StreamId(1), &change, 2, 3, &mut out);
+            let cut = at.index(out.len());
+            prop_assert_eq!(decode(&Bytes::copy_from_slice(&out[..cut]), 2), None);
+            out[cut] ^= 1 << bit;
+            prop_assert_eq!(decode(&out.into(), 2), None);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut framed = vec![];
+            let start = begin_frame(1, 1, &mut framed);
+            framed.extend_from_slice(&bytes);
+            end_frame(start, &mut framed);
+            let _ = decode(&framed.into(), 1);
+            let _ = decode(&bytes.into(), 1);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What goes from memory to the store.
+
+use super::{Chunk, Offset, StoredStream};
+
+/// One step of the flusher for one stream: the difference between it and its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flush {
+    /// The stream as its row will say.
+    pub stream: StoredStream,
+    /// Where the row ends now; `None` when there is none yet.
+    pub from: Option<Offset>,
+    /// What goes between `from` and the tail of `stream`, each chunk a row.
+    pub chunks: Vec<Chunk>,
+    /// The stream is over, and all its rows go away instead.
+    pub remove: bool,
+    /// What the budget gets back for it.
+    pub cost: usize,
+}

@@ -1,0 +1,207 @@
+//! The only file that sees all parts: it builds them, starts them, and stops them in order.
+
+use crate::{
+    budget::Budget,
+    channel::WindowMemory,
+    committer::{Commits, Committer},
+    config::{Config, Durability},
+    flusher::Flusher,
+    http::{self, App},
+    journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
+    limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
+    lock::FileLock,
+    production::Productions,
+    recovery,
+    store::{self, Store, StoreError},
+    stream::Streams,
+};
+use anyhow::Context;
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use tokio::{task, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// A server at work.
+pub struct Server {
+    address: SocketAddr,
+    drain: Duration,
+    app: App,
+    listener: task::JoinHandle<()>,
+    stop_listening: CancellationToken,
+    stop_productions: CancellationToken,
+    commits: Arc<Commits>,
+    committer: JoinHandle<()>,
+    flusher: task::JoinHandle<Result<(), StoreError>>,
+    stop_flusher: CancellationToken,
+    sweeper: task::JoinHandle<()>,
+    store: Arc<dyn Store>,
+    _lock: FileLock,
+}
+
+impl Server {
+    /// Starts a server: takes the data directory and the database, brings back what the journal
+    /// holds, and listens.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting, said so that somebody can do something about it.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let listener = http::bind(config.listen).with_context(|| {
+            format!(
+                "cannot listen on {}: choose another --listen",
+                config.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let dir = &config.data_dir;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
+        let lock = FileLock::take(dir.join("lock"))?;
+        let store = store::open(&config.database_url()).await.with_context(|| {
+            format!(
+                "cannot open the {} database (--database-url)",
+                config.database_kind()
+            )
+        })?;
+        let (journal, replay) = open_journal(config)?;
+        if let Some((file, position)) = &replay.torn {
+            tracing::warn!(
+                file,
+                position,
+                "a write was cut short by a crash; it has been removed"
+            );
+        }
+
+        let start = store.count_start().await?;
+        let budget = Budget::new(config.unstored_bytes_max as usize);
+        let memory = WindowMemory::new(config.window_bytes_max);
+        let commits = Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64);
+        let streams = Arc::new(Streams::new(
+            store.clone(),
+            commits.clone(),
+            budget.clone(),
+            memory.clone(),
+            start,
+            config.stream_bytes_max,
+        ));
+        let recovered = recovery::recover(&*store, replay.changes, &memory).await?;
+        let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
+        recovered.install(&streams, &commits, &budget);
+
+        let committer = Committer::new(commits.clone(), journal);
+        let committer = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())?;
+        let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
+        let stop_flusher = CancellationToken::new();
+        let flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
+        let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
+        let sweeper = tokio::spawn(sweep(streams.clone()));
+
+        let stop_productions = CancellationToken::new();
+        let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
+        let app = App::new(streams, productions, config);
+        let stop_listening = CancellationToken::new();
+        let listener = tokio::spawn(http::serve(
+            listener,
+            http::router(app.clone()),
+            http::Serving::new(config),
+            stop_listening.clone(),
+        ));
+        tracing::info!(
+            start,
+            unstored,
+            closed,
+            took_ms = began.elapsed().as_millis() as u64,
+            "ready: {config:?}"
+        );
+        Ok(Self {
+            address,
+            drain: Duration::from_secs(config.drain_secs),
+            app,
+            listener,
+            stop_listening,
+            stop_productions,
+            commits,
+            committer,
+            flusher,
+            stop_flusher,
+            sweeper,
+            store,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops in order: no new requests; the productions close their streams; readers get what there
+    /// is and end; open requests get some time; everything queued is committed; everything
+    /// committed is stored.
+    ///
+    /// # Errors
+    /// The last flush failed. Nothing is lost: the journal has it.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!("stopping");
+        self.stop_productions.cancel();
+        self.app.productions.ended().await;
+        self.app.streams.stop();
+        self.stop_listening.cancel();
+        let abort = self.listener.abort_handle();
+        if tokio::time::timeout(self.drain, self.listener)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some requests have not ended in time and are cut off");
+            abort.abort();
+        }
+        self.commits.stop();
+        task::spawn_blocking(move || self.committer.join())
+            .await?
+            .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        self.stop_flusher.cancel();
+        let flushed = self.flusher.await?;
+        self.sweeper.abort();
+        self.store.close().await;
+        flushed.context("the last flush failed; the journal keeps what is missing")?;
+        tracing::info!("stopped; everything is in the database");
+        Ok(())
+    }
+}
+
+fn open_journal(config: &Config) -> anyhow::Result<(Box<dyn Journal>, Replay)> {
+    let dir = config.data_dir.join("journal");
+    let existed = dir.exists();
+    let segment_bytes = u64::from(config.journal_segment_bytes);
+    let open = |barrier| -> anyhow::Result<_> {
+        let disk = RealDisk::new(dir.clone())
+            .with_context(|| format!("cannot create the journal directory {}", dir.display()))?;
+        FileJournal::open(Box::new(disk), segment_bytes, barrier)
+            .with_context(|| format!("cannot open the journal in {}", dir.display()))
+    };
+    Ok(match config.durability {
+        Durability::Sync => open(true).map(|(journal, replay)| (Box::new(journal) as _, replay))?,
+        Durability::Os => open(false).map(|(journal, replay)| (Box::new(journal) as _, replay))?,
+        Durability::Memory if existed => {
+            let (earlier, replay) = open(false)?;
+            (
+                Box::new(MemoryJournal::new(replay.mark, Some(earlier))),
+                replay,
+            )
+        }
+        Durability::Memory => (
+            Box::new(MemoryJournal::new(Default::default(), None)),
+            Replay::default(),
+        ),
+    })
+}
+
+async fn sweep(streams: Arc<Streams>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(SWEEP_INTERVAL_MS));
+    loop {
+        ticks.tick().await;
+        streams.sweep();
+    }
+}

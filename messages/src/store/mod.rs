@@ -1,0 +1,98 @@
+//! The store: the user's own database, where the content of all streams lies.
+
+mod postgres;
+mod rows;
+mod sql;
+mod sqlite;
+mod statement;
+
+use crate::model::{Chunk, Flush, StoredStream, StreamId, StreamName};
+use futures::future::BoxFuture;
+use std::{path::Path, sync::Arc};
+
+/// A database with streams in it. Every method may be called concurrently, except `flush` and
+/// `merge`, which the one flusher calls. A call that is dropped half way has either happened or not.
+pub trait Store: Send + Sync {
+    /// Counts this start of the server. No two starts on one database get the same number.
+    fn count_start(&self) -> BoxFuture<'_, Result<u32, StoreError>>;
+
+    /// The streams that have one of these names, in no order; a name without a stream is left out.
+    fn find<'a>(
+        &'a self,
+        names: &'a [StreamName],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>>;
+
+    /// The streams with these identities, in no order; one that is not there is left out.
+    fn streams<'a>(
+        &'a self,
+        ids: &'a [StreamId],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>>;
+
+    /// The open streams that are tied to the server that produced them.
+    fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>>;
+
+    /// Content of a stream from the chunk on that holds byte `position`: whole chunks that follow
+    /// each other without a gap, at least one and no more than `bytes_max` bytes beyond it. Empty
+    /// when there is nothing at or behind `position`.
+    fn read(
+        &self,
+        stream: StreamId,
+        position: u64,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Chunk>, StoreError>>;
+
+    /// Writes all of `flushes` in one transaction. Each is checked against its row: a row that does
+    /// not end at `from` is a conflict, and then nothing is written.
+    fn flush<'a>(&'a self, flushes: &'a [Flush]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Merges small neighbouring chunks of a stream. Readers see the same bytes before and after.
+    fn merge(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends all work. Nothing may be called afterwards.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What can go wrong with a database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or refuses.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the database cannot be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Another server works on this database.
+    #[error("another server uses this database ({0}); stop that one, or give this one its own")]
+    Held(String),
+    /// Another server works on this database file.
+    #[error(transparent)]
+    Locked(#[from] crate::lock::LockError),
+    /// The rows are not what this server wrote.
+    #[error("stream {0:?} was changed in the database by somebody else")]
+    Conflict(StreamId),
+    /// A row that makes no sense.
+    #[error("the database holds an invalid row of stream {0:?}: {1}")]
+    Corrupt(StreamId, &'static str),
+    /// A URL of no known kind.
+    #[error("--database-url must begin with sqlite: or postgres:")]
+    UnknownUrl,
+}
+
+/// Opens the database that `url` names and brings its schema up to date. A relative path of an
+/// SQLite file counts from the working directory. Takes the database for this process.
+///
+/// # Errors
+/// It cannot be reached, cannot be migrated, or another server has it.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", _)) => Ok(Arc::new(sqlite::open(url).await?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url).await?)),
+        _ => Err(StoreError::UnknownUrl),
+    }
+}
+
+/// The URL of the database file that a server without another one uses.
+#[must_use]
+pub fn default_url(data_dir: &Path) -> String {
+    format!("sqlite:{}", data_dir.join("messages.db").display())
+}

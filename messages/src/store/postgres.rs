@@ -1,0 +1,69 @@
+//! Postgres: the user's own server, used without Redis by one server process at a time.
+
+use super::{
+    StoreError,
+    sql::{Migrations, SqlStore, migrator},
+};
+use futures::future::BoxFuture;
+use sqlx::{
+    ConnectOptions, PgConnection, Postgres,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr, time::Duration};
+
+const MIGRATIONS: Migrations = &[(
+    1,
+    "streams",
+    include_str!("../../../migrations/postgres/0001_streams.sql"),
+)];
+
+/// Connections for reading.
+const READERS: u32 = 8;
+
+/// The advisory lock that the writing process holds: "messages" as a number.
+const LOCK: i64 = i64::from_be_bytes(*b"messages");
+
+pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("messages")
+        .options([
+            ("statement_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+            ("client_min_messages", "warning"),
+        ]);
+    let mut writer = connect(options.clone()).await?;
+    migrator(MIGRATIONS)
+        .run_direct(None, &mut writer, false)
+        .await?;
+    let readers = PgPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options.clone())
+        .await?;
+    Ok(SqlStore::new(
+        readers,
+        writer,
+        Box::new(move || connect(options.clone())),
+    ))
+}
+
+/// Makes the connection for writing and takes the database. The lock lives as long as the session.
+fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection, StoreError>> {
+    Box::pin(async move {
+        let mut connection = options.connect().await?;
+        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
+        if query.fetch_one(&mut connection).await? {
+            return Ok(connection);
+        }
+        let holder: Option<i32> = sqlx::query_scalar(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+             AND (classid::bigint << 32) + objid::bigint = $1 AND database =
+             (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .bind(LOCK)
+        .fetch_optional(&mut connection)
+        .await?;
+        let holder = holder.map_or_else(String::new, |pid| format!(", Postgres session {pid}"));
+        Err(StoreError::Held(format!("advisory lock{holder}")))
+    })
+}

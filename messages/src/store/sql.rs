@@ -1,0 +1,293 @@
+//! The store on any SQL database: one text and one code for both. What differs between them, how
+//! they are opened, is in [`super::sqlite`] and [`super::postgres`].
+
+use super::{
+    Store, StoreError, rows,
+    statement::{Run, Statement, Value},
+};
+use crate::{
+    limits::MERGE_ROWS_MAX,
+    model::{Chunk, Flush, StoredStream, StreamId, StreamName},
+};
+use futures::future::{BoxFuture, OptionFuture};
+use sqlx::{
+    Connection, Database, Pool, SqlStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Rows in one statement. More save round trips, until the limit of 32,766 parameters.
+pub(super) const ROWS_MAX: usize = 256;
+
+const COUNT_START: &str = "UPDATE server SET starts = starts + 1 WHERE one = 1 RETURNING starts";
+
+const FIND: &str = "SELECT id, name, content_type, records, bytes, tied, closed FROM streams";
+
+const TIED: &str = "SELECT id, name, content_type, records, bytes, tied, closed FROM streams
+    WHERE tied = 1 AND closed IS NULL ORDER BY id";
+
+const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM chunks
+    WHERE stream = $1 AND at_bytes < $3 AND at_bytes >= COALESCE(
+        (SELECT MAX(at_bytes) FROM chunks WHERE stream = $1 AND at_bytes <= $2), 0)
+    ORDER BY at_bytes";
+
+const SIZES: &str = "SELECT at_bytes, CAST(length(body) AS BIGINT) FROM chunks
+    WHERE stream = $1 ORDER BY at_bytes DESC LIMIT $2";
+
+const REMOVE_RUN: &str =
+    "DELETE FROM chunks WHERE stream = $1 AND at_bytes >= $2 AND at_bytes < $3";
+
+const INSERT_STREAMS: &str =
+    "INSERT INTO streams (id, name, content_type, records, bytes, tied, closed) VALUES";
+
+const INSERT_CHUNKS: &str =
+    "INSERT INTO chunks (stream, at_bytes, at_records, lengths, body) VALUES";
+
+/// Both databases name the columns of a list of values like this.
+const UPDATE_STREAMS: (&str, &str) = (
+    "UPDATE streams SET records = v.column3, bytes = v.column4, tied = v.column5, closed = v.column6
+     FROM (VALUES",
+    ") AS v WHERE streams.id = v.column1 AND streams.bytes = v.column2",
+);
+
+/// How a connection for writing is made. It also takes the database for this process, so that
+/// losing the connection is losing the right to write, and a new one has to win it again.
+pub(super) type Connect<DB> = Box<
+    dyn Fn() -> BoxFuture<'static, Result<<DB as Database>::Connection, StoreError>> + Send + Sync,
+>;
+
+/// A store in a database that sqlx drives.
+pub(super) struct SqlStore<DB: Database> {
+    readers: Pool<DB>,
+    writer: Mutex<Option<DB::Connection>>,
+    connect: Connect<DB>,
+}
+
+/// The steps of `migrations/`, in order: number, name, text.
+pub(super) type Migrations = &'static [(i64, &'static str, &'static str)];
+
+/// The same as the `migrate!` macro makes, checksums included, without its cost at compile time.
+pub(super) fn migrator(steps: Migrations) -> Migrator {
+    let step = |&(number, name, text): &(i64, &'static str, &'static str)| {
+        let text = SqlStr::from_static(text);
+        Migration::new(number, name.into(), MigrationType::Simple, text, false)
+    };
+    Migrator::with_migrations(steps.iter().map(step).collect())
+}
+
+impl<DB: Run> SqlStore<DB> {
+    /// A store that reads through `readers` and writes through what `connect` makes; `writer` is
+    /// the first such connection.
+    pub fn new(readers: Pool<DB>, writer: DB::Connection, connect: Connect<DB>) -> Self {
+        Self {
+            readers,
+            writer: Mutex::new(Some(writer)),
+            connect,
+        }
+    }
+
+    /// Begins a transaction on the one connection for writing. Whatever ends it otherwise than
+    /// [`Writing::commit`] also gives up that connection, whatever state it is in.
+    async fn begin(&self) -> Result<Writing<'_, DB>, StoreError> {
+        let mut slot = self.writer.lock().await;
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => (self.connect)().await?,
+        };
+        DB::execute(&mut connection, Statement::fixed("BEGIN", vec![])).await?;
+        Ok(Writing { slot, connection })
+    }
+
+    async fn find_by(
+        &self,
+        head: &str,
+        values: Vec<Value<'_>>,
+    ) -> Result<Vec<StoredStream>, StoreError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement = Statement::list(&format!("{FIND} WHERE {head} IN"), values);
+        let mut connection = self.readers.acquire().await?;
+        let found: Vec<rows::StreamRow> = DB::fetch(&mut connection, statement).await?;
+        found.into_iter().map(rows::stream).collect()
+    }
+}
+
+/// A transaction that writes.
+struct Writing<'a, DB: Database> {
+    slot: MutexGuard<'a, Option<DB::Connection>>,
+    connection: DB::Connection,
+}
+
+impl<DB: Run> Writing<'_, DB> {
+    async fn commit(mut self) -> Result<(), StoreError> {
+        DB::execute(&mut self.connection, Statement::fixed("COMMIT", vec![])).await?;
+        *self.slot = Some(self.connection);
+        Ok(())
+    }
+}
+
+impl<DB: Run> Store for SqlStore<DB> {
+    fn count_start(&self) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(async move {
+            let mut writing = self.begin().await?;
+            let statement = Statement::fixed(COUNT_START, vec![]);
+            let found: Vec<(i64,)> = DB::fetch(&mut writing.connection, statement).await?;
+            writing.commit().await?;
+            let starts = found
+                .first()
+                .and_then(|(starts,)| u32::try_from(*starts).ok());
+            starts.ok_or(StoreError::Corrupt(StreamId(0), "no count of starts"))
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        names: &'a [StreamName],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+        let values = names
+            .iter()
+            .map(|name| Value::Text(name.as_str()))
+            .collect();
+        Box::pin(self.find_by("name", values))
+    }
+
+    fn streams<'a>(
+        &'a self,
+        ids: &'a [StreamId],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+        let values = ids.iter().map(|id| Value::Int(id.0 as i64)).collect();
+        Box::pin(self.find_by("id", values))
+    }
+
+    fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
+        Box::pin(async move {
+            let mut connection = self.readers.acquire().await?;
+            let statement = Statement::fixed(TIED, vec![]);
+            let found: Vec<rows::StreamRow> = DB::fetch(&mut connection, statement).await?;
+            found.into_iter().map(rows::stream).collect()
+        })
+    }
+
+    fn read(
+        &self,
+        id: StreamId,
+        position: u64,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Chunk>, StoreError>> {
+        Box::pin(async move {
+            let end = position.saturating_add(bytes_max.max(1) as u64);
+            let values = [id.0, position, end].map(|value| Value::Int(value as i64));
+            let statement = Statement::fixed(READ, values.into());
+            let mut connection = self.readers.acquire().await?;
+            let found: Vec<rows::ChunkRow> = DB::fetch(&mut connection, statement).await?;
+            let mut chunks = Vec::with_capacity(found.len());
+            for row in found {
+                let chunk = rows::chunk(id, row)?;
+                if chunk.end().bytes > position {
+                    chunks.push(chunk);
+                }
+            }
+            Ok(chunks)
+        })
+    }
+
+    fn flush<'a>(&'a self, flushes: &'a [Flush]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut writing = self.begin().await?;
+            flush::<DB>(&mut writing.connection, flushes).await?;
+            writing.commit().await
+        })
+    }
+
+    fn merge(&self, id: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut writing = self.begin().await?;
+            merge::<DB>(&mut writing.connection, id).await?;
+            writing.commit().await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.readers.close().await;
+            let writer = self.writer.lock().await.take();
+            if let Some(Err(error)) = OptionFuture::from(writer.map(Connection::close)).await {
+                tracing::debug!(%error, "the database connection was not closed well");
+            }
+        })
+    }
+}
+
+async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<(), StoreError> {
+    let (removed, kept): (Vec<&Flush>, Vec<&Flush>) = flushes.iter().partition(|f| f.remove);
+    let (new, known): (Vec<&Flush>, Vec<&Flush>) = kept.iter().partition(|f| f.from.is_none());
+    for head in [
+        "DELETE FROM chunks WHERE stream IN",
+        "DELETE FROM streams WHERE id IN",
+    ] {
+        for part in removed.chunks(ROWS_MAX) {
+            let ids = part
+                .iter()
+                .map(|f| Value::Int(f.stream.id.0 as i64))
+                .collect();
+            DB::execute(on, Statement::list(head, ids)).await?;
+        }
+    }
+    for part in new.chunks(ROWS_MAX) {
+        let values = part
+            .iter()
+            .flat_map(|f| rows::stream_values(&f.stream))
+            .collect();
+        DB::execute(on, Statement::over(INSERT_STREAMS, part.len(), values, "")).await?;
+    }
+    let (head, tail) = UPDATE_STREAMS;
+    for part in known.chunks(ROWS_MAX) {
+        let values = part.iter().flat_map(|f| rows::update_values(f)).collect();
+        let updated = DB::execute(on, Statement::over(head, part.len(), values, tail)).await?;
+        if updated != part.len() as u64 {
+            return Err(StoreError::Conflict(part[0].stream.id));
+        }
+    }
+    let chunks = kept
+        .iter()
+        .flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
+    insert_chunks::<DB>(on, &chunks.collect::<Vec<_>>()).await
+}
+
+async fn insert_chunks<DB: Run>(
+    on: &mut DB::Connection,
+    chunks: &[(StreamId, &Chunk)],
+) -> Result<(), StoreError> {
+    for part in chunks.chunks(ROWS_MAX) {
+        let lengths: Vec<Vec<u8>> = part.iter().map(|(_, chunk)| rows::lengths(chunk)).collect();
+        let values = part
+            .iter()
+            .zip(&lengths)
+            .flat_map(|((id, chunk), lengths)| rows::chunk_values(*id, chunk, lengths));
+        let statement = Statement::over(INSERT_CHUNKS, part.len(), values.collect(), "");
+        DB::execute(on, statement).await?;
+    }
+    Ok(())
+}
+
+async fn merge<DB: Run>(on: &mut DB::Connection, id: StreamId) -> Result<(), StoreError> {
+    let id_value = Value::Int(id.0 as i64);
+    let statement = Statement::fixed(SIZES, vec![id_value, Value::Int(MERGE_ROWS_MAX.into())]);
+    let mut sizes: Vec<(i64, i64)> = DB::fetch(on, statement).await?;
+    sizes.reverse();
+    for (from, to) in rows::merge_runs(&sizes) {
+        let range = vec![id_value, Value::Int(from), Value::Int(to)];
+        let found: Vec<rows::ChunkRow> =
+            DB::fetch(on, Statement::fixed(READ, range.clone())).await?;
+        let chunks: Vec<Chunk> = found
+            .into_iter()
+            .map(|row| rows::chunk(id, row))
+            .collect::<Result<_, _>>()?;
+        if chunks.len() > 1 {
+            DB::execute(on, Statement::fixed(REMOVE_RUN, range)).await?;
+            insert_chunks::<DB>(on, &[(id, &Chunk::join(&chunks))]).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! SQLite: a file of the user's own, nothing to set up.
+
+use super::{
+    StoreError,
+    sql::{Migrations, SqlStore, migrator},
+};
+use crate::lock::FileLock;
+use sqlx::{
+    ConnectOptions, Sqlite,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{str::FromStr, time::Duration};
+
+const MIGRATIONS: Migrations = &[(
+    1,
+    "streams",
+    include_str!("../../../migrations/sqlite/0001_streams.sql"),
+)];
+
+/// Connections for reading, each a thread of its own.
+const READERS: u32 = 4;
+
+pub(super) async fn open(url: &str) -> Result<SqlStore<Sqlite>, StoreError> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The journal forgets what the flusher has committed here, so a commit must be durable.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(64)
+        .pragma("cache_size", "-16384")
+        .pragma("mmap_size", "268435456")
+        .pragma("temp_store", "memory")
+        .pragma("journal_size_limit", "67108864");
+    let mut lock_file = options.get_filename().as_os_str().to_owned();
+    lock_file.push(".lock");
+    let lock = FileLock::take(lock_file.into())?;
+    let mut writer = options.clone().connect().await?;
+    migrator(MIGRATIONS)
+        .run_direct(None, &mut writer, false)
+        .await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options.clone().read_only(true).create_if_missing(false))
+        .await?;
+    let connect = move || {
+        // Held as long as the store lives.
+        let _ = &lock;
+        let options = options.clone();
+        Box::pin(async move { Ok(options.connect().await?) }) as _
+    };
+    Ok(SqlStore::new(readers, writer, Box::new(connect)))
+}
