@@ -17,6 +17,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // Every connection is a file. Where it cannot be raised, connections fail one by one.
     if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {

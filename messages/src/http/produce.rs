@@ -2,7 +2,7 @@
 
 use super::{
     App, live,
-    problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
+    problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text, json_line},
     query::{Close, StartQuery, UploadQuery, name},
 };
 use crate::{
@@ -25,6 +25,7 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
 /// Below this a piece is copied: as it came, it would keep the whole read buffer of its connection
@@ -123,6 +124,16 @@ struct Upload {
     tied: bool,
 }
 
+/// What a producer is told at its end.
+#[derive(Serialize)]
+struct Summary<'a> {
+    id: &'a str,
+    offset: String,
+    records: u64,
+    bytes: u64,
+    closed: bool,
+}
+
 impl Upload {
     async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
@@ -201,19 +212,19 @@ impl Upload {
 
     fn done(&self, tail: Offset) -> Response {
         let closed = self.close != Close::Never;
-        let summary = serde_json::json!({
-            "id": self.channel.name().as_str(),
-            "offset": tail.to_string(),
-            "records": tail.records,
-            "bytes": tail.bytes,
-            "closed": closed,
-        });
+        let summary = Summary {
+            id: self.channel.name().as_str(),
+            offset: tail.to_string(),
+            records: tail.records,
+            bytes: tail.bytes,
+            closed,
+        };
         let status = if self.created {
             StatusCode::CREATED
         } else {
             StatusCode::OK
         };
-        let mut response = (status, format!("{summary}\n")).into_response();
+        let mut response = (status, json_line(&summary)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
