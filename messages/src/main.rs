@@ -2,11 +2,25 @@
 
 use anyhow::Context;
 use messages::{config::Config, server::Server};
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes on one line, and never a backtrace: this is for operators.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     // It sets variables, which is only sound before there are threads.
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
