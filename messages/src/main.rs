@@ -37,10 +37,7 @@ fn start() -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(&config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&config))
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {

@@ -46,10 +46,7 @@ impl Server {
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
         let listener = http::bind(config.listen).with_context(|| {
-            format!(
-                "cannot listen on {}: choose another --listen",
-                config.listen
-            )
+            format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
         let dir = &config.data_dir;
@@ -57,18 +54,11 @@ impl Server {
             .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
         let lock = FileLock::take(dir.join("lock"))?;
         let store = store::open(&config.database_url()).await.with_context(|| {
-            format!(
-                "cannot open the {} database (--database-url)",
-                config.database_kind()
-            )
+            format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
         let (journal, replay) = open_journal(config)?;
         if let Some((file, position)) = &replay.torn {
-            tracing::warn!(
-                file,
-                position,
-                "a write was cut short by a crash; it has been removed"
-            );
+            tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
         }
 
         let start = store.count_start().await?;
@@ -88,9 +78,8 @@ impl Server {
         recovered.install(&streams, &commits, &budget);
 
         let committer = Committer::new(commits.clone(), journal);
-        let committer = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())?;
+        let committer =
+            std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let stop_flusher = CancellationToken::new();
         let flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
@@ -150,10 +139,7 @@ impl Server {
         self.app.streams.stop();
         self.stop_listening.cancel();
         let abort = self.listener.abort_handle();
-        if tokio::time::timeout(self.drain, self.listener)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(self.drain, self.listener).await.is_err() {
             tracing::warn!("some requests have not ended in time and are cut off");
             abort.abort();
         }
@@ -186,15 +172,11 @@ fn open_journal(config: &Config) -> anyhow::Result<(Box<dyn Journal>, Replay)> {
         Durability::Os => open(false).map(|(journal, replay)| (Box::new(journal) as _, replay))?,
         Durability::Memory if existed => {
             let (earlier, replay) = open(false)?;
-            (
-                Box::new(MemoryJournal::new(replay.mark, Some(earlier))),
-                replay,
-            )
+            (Box::new(MemoryJournal::new(replay.mark, Some(earlier))), replay)
         }
-        Durability::Memory => (
-            Box::new(MemoryJournal::new(Default::default(), None)),
-            Replay::default(),
-        ),
+        Durability::Memory => {
+            (Box::new(MemoryJournal::new(Default::default(), None)), Replay::default())
+        }
     })
 }
 

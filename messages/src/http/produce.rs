@@ -40,19 +40,8 @@ pub(super) async fn start(
 ) -> Result<Response, Problem> {
     let StartQuery { freq, lines } = StartQuery::parse(&uri)?;
     let id = read_id(body).await?;
-    let name = if id.is_empty() {
-        name(&uuid::Uuid::now_v7().to_string())?
-    } else {
-        name(&id)?
-    };
-    let channel = app
-        .productions
-        .start(Plan {
-            name: name.clone(),
-            freq,
-            lines,
-        })
-        .await?;
+    let name = if id.is_empty() { name(&uuid::Uuid::now_v7().to_string())? } else { name(&id)? };
+    let channel = app.productions.start(Plan { name: name.clone(), freq, lines }).await?;
     let (cursor, status) = app.streams.read(channel, 0).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
@@ -82,10 +71,7 @@ async fn read_id(body: Body) -> Result<String, Problem> {
 }
 
 fn location(name: &StreamName) -> String {
-    format!(
-        "/?id={}",
-        utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC)
-    )
+    format!("/?id={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
 }
 
 /// Appends the request body piece by piece as it arrives.
@@ -139,20 +125,9 @@ impl Upload {
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
         let tied = close == Close::Always;
         let content_type = content_type(headers)?;
-        let (channel, created) = app
-            .streams
-            .find_or_create(&name, content_type, tied)
-            .await?;
+        let (channel, created) = app.streams.find_or_create(&name, content_type, tied).await?;
         let streams = app.streams.clone();
-        Ok(Self {
-            streams,
-            channel,
-            created,
-            close,
-            at,
-            idle: app.producer_idle,
-            tied,
-        })
+        Ok(Self { streams, channel, created, close, at, idle: app.producer_idle, tied })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
@@ -191,17 +166,9 @@ impl Upload {
 
     async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
         let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
-        let record = if record.len() <= COPY_BYTES_MAX {
-            Bytes::copy_from_slice(&record)
-        } else {
-            record
-        };
-        let addition = Addition {
-            record,
-            at: self.at,
-            tied: self.tied,
-            close,
-        };
+        let record =
+            if record.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&record) } else { record };
+        let addition = Addition { record, at: self.at, tied: self.tied, close };
         let tail = self.streams.append(&self.channel, addition).await?;
         if self.at.is_some() || self.close != Close::Never {
             self.at = Some(Expected::Exact(tail));
@@ -219,17 +186,10 @@ impl Upload {
             bytes: tail.bytes,
             closed,
         };
-        let status = if self.created {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        };
+        let status = if self.created { StatusCode::CREATED } else { StatusCode::OK };
         let mut response = (status, json_line(&summary)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.created {
             insert_text(headers, header::LOCATION, &location(self.channel.name()));
         }
@@ -250,12 +210,7 @@ impl Drop for Upload {
         let (streams, channel) = (self.streams.clone(), self.channel.clone());
         tokio::spawn(async move {
             let close = Some(CloseReason::BrokenOff);
-            let addition = Addition {
-                record: Bytes::new(),
-                at: None,
-                tied: true,
-                close,
-            };
+            let addition = Addition { record: Bytes::new(), at: None, tied: true, close };
             if let Err(error) = streams.append(&channel, addition).await {
                 tracing::debug!(%error, stream = %channel.name(), "left for the next start to close");
             }
@@ -268,10 +223,7 @@ fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok("application/octet-stream");
     };
-    let text = value
-        .to_str()
-        .ok()
-        .filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
+    let text = value.to_str().ok().filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
     text.ok_or_else(|| {
         let detail = format!("Content-Type must be text of at most {CONTENT_TYPE_BYTES_MAX} bytes");
         Problem::bad_request("bad_content_type", detail)

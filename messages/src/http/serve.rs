@@ -137,9 +137,7 @@ fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE / 4),
+        &TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4),
     )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
@@ -154,11 +152,7 @@ mod tests {
     fn the_refusal_is_a_valid_response() {
         let text = std::str::from_utf8(TOO_MANY).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.contains(&format!("Content-Length: {}", body.len())),
-            "{}",
-            body.len()
-        );
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
         serde_json::from_str::<serde_json::Value>(body).expect("JSON");
     }
 }

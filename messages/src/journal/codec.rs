@@ -116,9 +116,9 @@ fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
             out.extend_from_slice(&(chunk.records() as u32).to_le_bytes());
             match &chunk.lengths {
                 Lengths::One => out.extend_from_slice(&(chunk.body.len() as u32).to_le_bytes()),
-                Lengths::Many(many) => many
-                    .iter()
-                    .for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
+                Lengths::Many(many) => {
+                    many.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()))
+                }
             }
             out.extend_from_slice(&chunk.body);
         }
@@ -164,15 +164,7 @@ fn decode_payload(payload: &Bytes) -> Option<Frame> {
             let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
             let name = reader.text()?.parse().ok()?;
             let content_type = reader.text()?.into();
-            Frame::Change(
-                stream,
-                Change::Create(Create {
-                    name,
-                    content_type,
-                    tied,
-                    replaces,
-                }),
-            )
+            Frame::Change(stream, Change::Create(Create { name, content_type, tied, replaces }))
         }
         APPEND => {
             let stream = StreamId(reader.u64()?);
@@ -184,10 +176,7 @@ fn decode_payload(payload: &Bytes) -> Option<Frame> {
                 3 => Some(CloseReason::BrokenOff),
                 _ => return None,
             };
-            let at = Offset {
-                records: reader.u64()?,
-                bytes: reader.u64()?,
-            };
+            let at = Offset { records: reader.u64()?, bytes: reader.u64()? };
             let chunk = decode_chunk(at, &mut reader, payload)?;
             Frame::Change(stream, Change::Append(Append { chunk, tied, close }))
         }
@@ -199,18 +188,12 @@ fn decode_chunk(at: Offset, reader: &mut Reader<'_>, payload: &Bytes) -> Option<
     let count = reader.u32()? as usize;
     let table = reader.take(count.checked_mul(4)?)?;
     let body = payload.slice(payload.len() - reader.0.len()..);
-    let lengths: Vec<u32> = table
-        .chunks_exact(4)
-        .map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]))
-        .collect();
+    let lengths: Vec<u32> =
+        table.chunks_exact(4).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect();
     if lengths.iter().map(|n| u64::from(*n)).sum::<u64>() != body.len() as u64 {
         return None;
     }
-    let lengths = if count == 1 {
-        Lengths::One
-    } else {
-        Lengths::Many(lengths.into())
-    };
+    let lengths = if count == 1 { Lengths::One } else { Lengths::Many(lengths.into()) };
     Some(Chunk { at, lengths, body })
 }
 
@@ -263,27 +246,13 @@ mod tests {
             Just(Some(CloseReason::Interrupted)),
             Just(Some(CloseReason::BrokenOff)),
         ];
-        let append = (
-            prop::collection::vec(1u32..20, 0..5),
-            any::<(u32, u32, bool)>(),
-            reasons,
-        )
+        let append = (prop::collection::vec(1u32..20, 0..5), any::<(u32, u32, bool)>(), reasons)
             .prop_map(|(lengths, (records, bytes, tied), close)| {
                 let body = vec![7; lengths.iter().sum::<u32>() as usize].into();
-                let lengths = if lengths.len() == 1 {
-                    Lengths::One
-                } else {
-                    Lengths::Many(lengths.into())
-                };
-                let at = Offset {
-                    records: records.into(),
-                    bytes: bytes.into(),
-                };
-                Change::Append(Append {
-                    chunk: Chunk { at, lengths, body },
-                    tied,
-                    close,
-                })
+                let lengths =
+                    if lengths.len() == 1 { Lengths::One } else { Lengths::Many(lengths.into()) };
+                let at = Offset { records: records.into(), bytes: bytes.into() };
+                Change::Append(Append { chunk: Chunk { at, lengths, body }, tied, close })
             });
         prop_oneof![create, append]
     }

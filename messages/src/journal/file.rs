@@ -61,26 +61,15 @@ impl FileJournal {
         barrier: bool,
     ) -> Result<(Self, Replay), ReplayError> {
         let names = disk.list()?;
-        let mut numbers: Vec<u64> = names
-            .iter()
-            .filter_map(|name| segment_number(name))
-            .collect();
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
-        let mut spares: Vec<String> = names
-            .into_iter()
-            .filter(|name| name.starts_with("spare."))
-            .collect();
+        let mut spares: Vec<String> =
+            names.into_iter().filter(|name| name.starts_with("spare.")).collect();
         let (full, replay) = read_segments(&mut *disk, &mut numbers, barrier)?;
         let number = numbers.last().map_or(1, |last| last + 1);
         let last_batch = replay.mark.0;
-        let current = make_segment(
-            &mut *disk,
-            &mut spares,
-            number,
-            last_batch,
-            segment_bytes,
-            barrier,
-        )?;
+        let current =
+            make_segment(&mut *disk, &mut spares, number, last_batch, segment_bytes, barrier)?;
         let journal = Self {
             disk,
             segment_bytes,
@@ -141,13 +130,7 @@ impl Journal for FileJournal {
         let number = self.last_batch + 1;
         self.buffer.clear();
         for (stream, change) in batch {
-            codec::encode_change(
-                stream,
-                change,
-                self.current.number,
-                number,
-                &mut self.buffer,
-            );
+            codec::encode_change(stream, change, self.current.number, number, &mut self.buffer);
         }
         self.current.file.write_at(&self.buffer, self.current.end)?;
         if self.barrier {
@@ -169,11 +152,7 @@ impl Journal for FileJournal {
             freed = true;
         }
         // Otherwise a power cut could bring an old file back without its neighbours.
-        if freed && self.barrier {
-            self.disk.sync_names()
-        } else {
-            Ok(())
-        }
+        if freed && self.barrier { self.disk.sync_names() } else { Ok(()) }
     }
 }
 
@@ -184,9 +163,7 @@ fn read_segments(
     barrier: bool,
 ) -> Result<(VecDeque<(u64, u64)>, Replay), ReplayError> {
     if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
-        return Err(ReplayError::Missing {
-            file: segment_name(gap[0] + 1),
-        });
+        return Err(ReplayError::Missing { file: segment_name(gap[0] + 1) });
     }
     drop_empty_tail(disk, numbers)?;
     let (mut full, mut replay) = (VecDeque::new(), Replay::default());
@@ -196,19 +173,12 @@ fn read_segments(
         let scan = Scan::read(&file, number, &bytes)?;
         if !scan.sealed {
             if Some(&number) != numbers.last() || scan.is_damaged(number, &bytes) {
-                return Err(ReplayError::Damaged {
-                    file,
-                    position: scan.end,
-                });
+                return Err(ReplayError::Damaged { file, position: scan.end });
             }
             if bytes[scan.end as usize..].iter().any(|byte| *byte != 0) {
                 replay.torn = Some((file.clone(), scan.end));
             }
-            let mut segment = Segment {
-                number,
-                file: disk.open(&file)?,
-                end: scan.end,
-            };
+            let mut segment = Segment { number, file: disk.open(&file)?, end: scan.end };
             segment.file.set_len(scan.end)?;
             seal(&mut segment, scan.last_batch, barrier)?;
         }
@@ -229,10 +199,7 @@ fn drop_empty_tail(disk: &mut dyn Disk, numbers: &mut Vec<u64>) -> Result<(), Re
             break;
         }
         if scan.is_damaged(number, &bytes) {
-            return Err(ReplayError::Damaged {
-                file,
-                position: scan.end,
-            });
+            return Err(ReplayError::Damaged { file, position: scan.end });
         }
         disk.remove(&file)?;
         numbers.pop();
@@ -282,11 +249,7 @@ fn make_segment(
             file.sync()?;
             disk.sync_names()?;
         }
-        Ok(Segment {
-            number,
-            file,
-            end: frame.len() as u64,
-        })
+        Ok(Segment { number, file, end: frame.len() as u64 })
     })();
     if made.is_err() {
         disk.remove(&name).ok();

@@ -15,10 +15,7 @@ impl MemoryJournal {
     /// Counts on from `mark`, the last batch of `earlier`.
     #[must_use]
     pub fn new(mark: Mark, earlier: Option<FileJournal>) -> Self {
-        Self {
-            batches: mark.0,
-            earlier,
-        }
+        Self { batches: mark.0, earlier }
     }
 }
 
@@ -36,8 +33,6 @@ impl Journal for MemoryJournal {
     }
 
     fn trim(&mut self, stored: Mark) -> io::Result<()> {
-        self.earlier
-            .as_mut()
-            .map_or(Ok(()), |earlier| earlier.trim(stored))
+        self.earlier.as_mut().map_or(Ok(()), |earlier| earlier.trim(stored))
     }
 }

@@ -64,10 +64,7 @@ impl Scan {
             match frame {
                 Frame::Begin(VERSION) => {}
                 Frame::Begin(found) => {
-                    return Err(ReplayError::Version {
-                        file: file.into(),
-                        found,
-                    });
+                    return Err(ReplayError::Version { file: file.into(), found });
                 }
                 Frame::Seal => scan.sealed = true,
                 Frame::Change(stream, change) => scan.changes.push((stream, change)),
@@ -90,13 +87,10 @@ impl Scan {
         let torn_batch = self.last_batch + u64::from(self.end > 0);
         let from = (self.end as usize + 1).min(bytes.len());
         memmem::find_iter(&bytes[from..], &segment.to_le_bytes()).any(|found| {
-            (from + found)
-                .checked_sub(8)
-                .filter(|start| *start >= from)
-                .is_some_and(|start| {
-                    codec::decode(&bytes.slice(start..), segment)
-                        .is_some_and(|(batch, _, _)| self.end == 0 || batch > torn_batch)
-                })
+            (from + found).checked_sub(8).filter(|start| *start >= from).is_some_and(|start| {
+                codec::decode(&bytes.slice(start..), segment)
+                    .is_some_and(|(batch, _, _)| self.end == 0 || batch > torn_batch)
+            })
         })
     }
 }
