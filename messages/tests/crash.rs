@@ -15,10 +15,17 @@ use disk::SimDisk;
 use memory_store::{Fault, MemoryStore};
 use messages::{
     model::{CloseReason, Offset},
+    store::StoreError,
     stream::{Addition, StreamError},
 };
 use random::Random;
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 use world::World;
 
 const BOOTS: usize = 6;
@@ -96,6 +103,9 @@ impl Simulation {
             let mut world = start.await.expect("a crash never damages the journal");
             self.check_after_start(&world).await;
             let in_flight = self.work(&mut world).await;
+            if self.random.one_in(4) {
+                self.flush_all(&mut world).await;
+            }
             // Nobody waits any more when the process is gone.
             drop((in_flight, world));
             if self.barrier && self.random.one_in(2) {
@@ -233,7 +243,25 @@ impl Simulation {
             _ => {}
         }
         // Whether it succeeds or not, nothing may change for readers and nothing may be lost.
-        let _ = world.flusher.flush().await;
+        let _ = self.flush_beside_commits(world).await;
+    }
+
+    async fn flush_beside_commits(&mut self, world: &mut World) -> Result<(), StoreError> {
+        let mut flush = pin!(world.flusher.flush());
+        loop {
+            if let Poll::Ready(result) = futures::poll!(flush.as_mut()) {
+                return result;
+            }
+            // A journal that fails here is noticed by the next step.
+            let _ = world.committer.step();
+        }
+    }
+
+    /// A store that is well again takes everything, whatever went wrong before.
+    async fn flush_all(&mut self, world: &mut World) {
+        let first = self.flush_beside_commits(world).await;
+        let second = self.flush_beside_commits(world).await;
+        assert!(second.is_ok(), "the store refuses for ever: {first:?}, {second:?}");
     }
 
     async fn read(&mut self, world: &World) {
