@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::append::AppendArgs;
+use crate::scenario::cardinality::CardinalityArgs;
+use crate::scenario::catchup::CatchupArgs;
+use crate::scenario::fanout::FanoutArgs;
 use crate::scenario::verify::VerifyArgs;
 
 /// Loads a streaming server over HTTP and checks every byte it hands out.
@@ -72,6 +75,12 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Small appends over many connections, one under way on each.
     Append(AppendArgs),
+    /// One writer, many live readers: every record, once, in order, and how late it came.
+    Fanout(FanoutArgs),
+    /// A large stream, read whole again and again.
+    Catchup(CatchupArgs),
+    /// New streams, each with a first append, as fast as they can be created.
+    Cardinality(CardinalityArgs),
 }
 
 impl Command {
@@ -80,12 +89,15 @@ impl Command {
         match self {
             Self::Verify(_) => "verify",
             Self::Append(_) => "append",
+            Self::Fanout(_) => "fanout",
+            Self::Catchup(_) => "catchup",
+            Self::Cardinality(_) => "cardinality",
         }
     }
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 2] = ["verify", "append"];
+const NAMES: [&str; 5] = ["verify", "append", "fanout", "catchup", "cardinality"];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.
@@ -93,7 +105,8 @@ impl Cli {
         let mut words: Vec<_> = std::env::args_os().collect();
         let said = |word: &std::ffi::OsString| {
             let known = ["help", "-h", "--help", "-V", "--version"];
-            word.to_str().is_some_and(|word| NAMES.contains(&word) || known.contains(&word))
+            word.to_str()
+                .is_some_and(|word| NAMES.contains(&word) || known.contains(&word))
         };
         if !words.iter().skip(1).any(said) {
             words.insert(1.min(words.len()), "verify".into());

@@ -70,12 +70,21 @@ impl Endpoint {
     /// Takes `http://host:port/path` apart.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        let authority = uri.authority().with_context(|| format!("{url} names no host"))?;
-        anyhow::ensure!(uri.scheme_str() == Some("http"), "{url}: only http is spoken");
+        let authority = uri
+            .authority()
+            .with_context(|| format!("{url} names no host"))?;
+        anyhow::ensure!(
+            uri.scheme_str() == Some("http"),
+            "{url}: only http is spoken"
+        );
         let target = (authority.host(), authority.port_u16().unwrap_or(80));
-        let mut addresses = target.to_socket_addrs().with_context(|| format!("resolve {url}"))?;
+        let mut addresses = target
+            .to_socket_addrs()
+            .with_context(|| format!("resolve {url}"))?;
         Ok(Self {
-            address: addresses.next().with_context(|| format!("{url} has no address"))?,
+            address: addresses
+                .next()
+                .with_context(|| format!("{url} has no address"))?,
             host: HeaderValue::from_str(authority.as_str())?,
             path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -108,7 +117,11 @@ impl Body for Outgoing {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        Poll::Ready(piece.filter(|piece| !piece.is_empty()).map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(
+            piece
+                .filter(|piece| !piece.is_empty())
+                .map(|piece| Ok(Frame::data(piece))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -155,7 +168,11 @@ impl Link {
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| Failure::Connect(endpoint.address, error))?;
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, wire: Box::pin(wire), ended: false })
+        Ok(Self {
+            sender,
+            wire: Box::pin(wire),
+            ended: false,
+        })
     }
 
     /// Waits for `work` on this connection while moving its bytes.
@@ -190,7 +207,10 @@ pub struct Client {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, link: None }
+        Self {
+            endpoint,
+            link: None,
+        }
     }
 
     /// Opens the connection now rather than with the first request.
@@ -214,7 +234,8 @@ impl Client {
         content_type: Option<HeaderValue>,
         body: Outgoing,
     ) -> Result<Reply, Failure> {
-        self.exchange(method, uri, content_type, body, limits::RESPONSE).await
+        self.exchange(method, uri, content_type, body, limits::RESPONSE)
+            .await
     }
 
     /// The same with a limit of its own, for bodies that take their time.
@@ -226,18 +247,31 @@ impl Client {
         body: Outgoing,
         limit: Duration,
     ) -> Result<Reply, Failure> {
-        if self.link.as_ref().is_some_and(|link| link.ended || link.sender.is_closed()) {
+        if self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.ended || link.sender.is_closed())
+        {
             self.link = None;
         }
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        request.headers_mut().insert(http::header::HOST, self.endpoint.host.clone());
+        request
+            .headers_mut()
+            .insert(http::header::HOST, self.endpoint.host.clone());
         if let Some(value) = content_type {
-            request.headers_mut().insert(http::header::CONTENT_TYPE, value);
+            request
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, value);
         }
         self.connect().await?;
-        let Some(Link { sender, wire, ended }) = &mut self.link else {
+        let Some(Link {
+            sender,
+            wire,
+            ended,
+        }) = &mut self.link
+        else {
             unreachable!("connect() leaves a link or fails");
         };
         let work = async {

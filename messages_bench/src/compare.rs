@@ -26,10 +26,17 @@ impl Outcome {
         };
         let of_all = |figure: &Figure| {
             let same = |sample: &Sample| {
-                sample.figures.iter().find(|f| f.name == figure.name).map(|f| f.value)
+                sample
+                    .figures
+                    .iter()
+                    .find(|f| f.name == figure.name)
+                    .map(|f| f.value)
             };
             let values = self.samples.iter().filter_map(same).collect();
-            Figure { value: median(values), ..figure.clone() }
+            Figure {
+                value: median(values),
+                ..figure.clone()
+            }
         };
         first.figures.iter().map(of_all).collect()
     }
@@ -54,9 +61,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
     let mut targets = vec![Target::new(&common.name, &common.url, common.pid)?];
     for text in &common.compare {
-        let (name, rest) = text.split_once('=').with_context(|| format!("{text}: NAME=URL"))?;
+        let (name, rest) = text
+            .split_once('=')
+            .with_context(|| format!("{text}: NAME=URL"))?;
         let (url, pid) = match rest.rsplit_once(',') {
-            Some((url, pid)) => (url, Some(pid.parse().with_context(|| format!("pid {pid}"))?)),
+            Some((url, pid)) => (
+                url,
+                Some(pid.parse().with_context(|| format!("pid {pid}"))?),
+            ),
             None => (rest, None),
         };
         targets.push(Target::new(name, url, pid)?);
@@ -68,9 +80,18 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
     let comparable = !matches!(cli.command, Command::Verify(_));
-    ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
-    let rounds = cli.common.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
-    let outcome = |target: &Target| Outcome { name: target.name.clone(), samples: Vec::new() };
+    ensure!(
+        comparable || targets.len() == 1,
+        "this scenario compares nothing"
+    );
+    let rounds = cli
+        .common
+        .rounds
+        .unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
+    let outcome = |target: &Target| Outcome {
+        name: target.name.clone(),
+        samples: Vec::new(),
+    };
     let mut outcomes: Vec<_> = targets.iter().map(outcome).collect();
     for round in 0..rounds.max(1) {
         // Nobody always goes first: what the first leaves behind would burden the others.
@@ -78,7 +99,8 @@ pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
             let at = (turn + round) % targets.len();
             let ctx = ctx.round(round);
             let sample = once(&ctx, cli, &targets[at]).await;
-            let sample = sample.with_context(|| format!("round {round} of {}", targets[at].name))?;
+            let sample =
+                sample.with_context(|| format!("round {round} of {}", targets[at].name))?;
             outcomes[at].samples.push(sample);
         }
     }
@@ -90,6 +112,9 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
     let mut sample = match &cli.command {
         Command::Verify(args) => scenario::verify::run(ctx, args, target).await?,
         Command::Append(args) => scenario::append::run(ctx, args, target).await?,
+        Command::Fanout(args) => scenario::fanout::run(ctx, args, target).await?,
+        Command::Catchup(args) => scenario::catchup::run(ctx, args, target).await?,
+        Command::Cardinality(args) => scenario::cardinality::run(ctx, args, target).await?,
     };
     let patience = target.patience() - before;
     if patience > 0 {

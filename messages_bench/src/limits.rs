@@ -10,8 +10,7 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 /// How long the head of a response may take once the request is on its way.
 pub const RESPONSE: Duration = Duration::from_secs(60);
 
-/// How long a body may stay silent. Productions of one line a second are the slowest legitimate
-/// source, and idle readers are woken by their own scenario before this runs out.
+/// How long a body may stay silent, besides silence that a scenario itself intends.
 pub const SILENCE: Duration = Duration::from_secs(120);
 
 /// How long readers that are behind are waited for once the writer has finished.
@@ -63,3 +62,6 @@ pub const PIECE_BYTES: usize = 1 << 20;
 
 /// Pages a catch-up read may take; more means that the server never says "up to date".
 pub const PAGES: usize = 1_000_000;
+
+/// Streams read back after many have been created.
+pub const SPOT_CHECKS: u64 = 500;

@@ -83,6 +83,13 @@ impl Filler {
     }
 }
 
+/// Checks that a scenario asks for records that can be made.
+pub fn check_size(size: usize) -> anyhow::Result<()> {
+    let right = (HEADER_BYTES..=MAX_BYTES).contains(&size);
+    anyhow::ensure!(right, "--size must be {HEADER_BYTES} to {MAX_BYTES} bytes");
+    Ok(())
+}
+
 /// The head of a record, if `bytes` begin with one whose sum is right.
 pub fn decode(bytes: &[u8]) -> Option<Record> {
     let head = bytes.get(..HEADER_BYTES)?;
@@ -131,7 +138,11 @@ fn sum(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    const RECORD: Record = Record { writer: 3, sequence: 70_000, time: 1 << 40 };
+    const RECORD: Record = Record {
+        writer: 3,
+        sequence: 70_000,
+        time: 1 << 40,
+    };
 
     #[test]
     fn a_record_survives_the_round_trip() {

@@ -64,7 +64,7 @@ impl LineCheck {
         self.line.clear();
         self.within = 0;
         if self.number < self.end {
-            write!(self.line, "{}: {}\n", self.number, self.id).expect("a String takes any text");
+            writeln!(self.line, "{}: {}", self.number, self.id).expect("a String takes any text");
         }
     }
 
@@ -76,7 +76,9 @@ impl LineCheck {
         while !bytes.is_empty() {
             if let Some(broken) = &mut self.broken {
                 let room = (4 * EXCERPT_BYTES).saturating_sub(broken.got.len());
-                broken.got.extend_from_slice(&bytes[..room.min(bytes.len())]);
+                broken
+                    .got
+                    .extend_from_slice(&bytes[..room.min(bytes.len())]);
                 return;
             }
             let due = &self.line.as_bytes()[self.within..];
@@ -87,7 +89,10 @@ impl LineCheck {
                 let same = first_difference(due, bytes).unwrap_or(0);
                 self.within += same;
                 bytes = &bytes[same..];
-                self.broken = Some(Broken { at: at + same as u64, got: Vec::new() });
+                self.broken = Some(Broken {
+                    at: at + same as u64,
+                    got: Vec::new(),
+                });
                 continue;
             }
             self.within += length;
@@ -106,12 +111,16 @@ impl LineCheck {
             Some(broken) => {
                 let (at, kind) = (broken.at, self.kind(&broken.got));
                 let (want, got) = (excerpt(due.as_bytes()), excerpt(&broken.got));
-                Some(format!("{kind}; first differing byte {at}: expected {want}, got {got}"))
+                Some(format!(
+                    "{kind}; first differing byte {at}: expected {want}, got {got}"
+                ))
             }
             None if self.number < self.end => {
                 let (at, number) = (self.position, self.number);
                 let want = excerpt(due.as_bytes());
-                Some(format!("lines missing from {number} on; ends at byte {at}: expected {want}"))
+                Some(format!(
+                    "lines missing from {number} on; ends at byte {at}: expected {want}"
+                ))
             }
             None => None,
         }
@@ -137,7 +146,9 @@ impl LineCheck {
         let mut line = self.line.as_bytes()[..self.within].to_vec();
         line.extend_from_slice(got.split(|b| *b == b'\n').next().unwrap_or(got));
         let text = String::from_utf8_lossy(&line);
-        let number = text.strip_suffix(&self.id).and_then(|t| t.strip_suffix(": "));
+        let number = text
+            .strip_suffix(&self.id)
+            .and_then(|t| t.strip_suffix(": "));
         match number.and_then(|n| n.parse::<u64>().ok()) {
             Some(came) if came > self.number => {
                 format!("lines {}..{came} missing", self.number)
@@ -155,7 +166,10 @@ mod tests {
     use super::*;
 
     fn content(numbers: &[u64]) -> Vec<u8> {
-        numbers.iter().flat_map(|i| format!("{i}: chan\n").into_bytes()).collect()
+        numbers
+            .iter()
+            .flat_map(|i| format!("{i}: chan\n").into_bytes())
+            .collect()
     }
 
     /// The verdict, which must not depend on how the content was cut into pieces.
@@ -182,7 +196,8 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let kind = |numbers: &[u64], count| verdict(&content(numbers), count).expect("a difference");
+        let kind =
+            |numbers: &[u64], count| verdict(&content(numbers), count).expect("a difference");
         assert!(kind(&[0, 1, 3, 4], 5).starts_with("lines 2..3 missing; first differing byte 16:"));
         assert!(kind(&[0, 1, 1, 2], 3).starts_with("duplicate line 1 where 2 was due"));
         assert!(kind(&[0, 2, 1, 3], 4).starts_with("lines 1..2 missing"));
@@ -197,7 +212,10 @@ mod tests {
             let mut broken = content.clone();
             broken[at] ^= 1;
             let verdict = verdict(&broken, 3).expect("a difference");
-            assert!(verdict.contains(&format!("first differing byte {at}:")), "{verdict}");
+            assert!(
+                verdict.contains(&format!("first differing byte {at}:")),
+                "{verdict}"
+            );
         }
     }
 }

@@ -82,12 +82,11 @@ impl RecordCheck {
     /// `bytes` are checked in place.
     pub fn feed(&mut self, filler: &Filler, mut bytes: &[u8], mut on_record: impl FnMut(Record)) {
         loop {
-            if self.partial.is_empty() && bytes.len() >= self.size {
-                if let Ok(record) = filler.check(&bytes[..self.size]) {
-                    bytes = &bytes[self.size..];
-                    self.accept(record, &mut on_record);
-                    continue;
-                }
+            let whole = self.partial.is_empty() && bytes.len() >= self.size;
+            if whole && let Ok(record) = filler.check(&bytes[..self.size]) {
+                bytes = &bytes[self.size..];
+                self.accept(record, &mut on_record);
+                continue;
             }
             let wanted = self.size - self.partial.len();
             if bytes.len() < wanted {
@@ -140,7 +139,11 @@ impl RecordCheck {
             seen.present += 1;
         } else {
             let late = take_out(&mut seen.missing, sequence);
-            let (what, next) = if late { ("out of order", seen.next) } else { ("twice", seen.next) };
+            let (what, next) = if late {
+                ("out of order", seen.next)
+            } else {
+                ("twice", seen.next)
+            };
             let writer = record.writer;
             self.fault(format_args!(
                 "record {sequence} of writer {writer} {what}: at byte {at}, where {next} was due"
@@ -150,11 +153,24 @@ impl RecordCheck {
 
     fn writer(&mut self, writer: u32) -> &mut Seen {
         // One writer is the usual case, and several come in turns: try the last one first.
-        if self.seen.get(self.last).is_none_or(|seen| seen.writer != writer) {
-            self.last = self.seen.iter().position(|seen| seen.writer == writer).unwrap_or_else(|| {
-                self.seen.push(Seen { writer, next: 0, missing: Vec::new(), present: 0 });
-                self.seen.len() - 1
-            });
+        if self
+            .seen
+            .get(self.last)
+            .is_none_or(|seen| seen.writer != writer)
+        {
+            self.last = self
+                .seen
+                .iter()
+                .position(|seen| seen.writer == writer)
+                .unwrap_or_else(|| {
+                    self.seen.push(Seen {
+                        writer,
+                        next: 0,
+                        missing: Vec::new(),
+                        present: 0,
+                    });
+                    self.seen.len() - 1
+                });
         }
         &mut self.seen[self.last]
     }
@@ -185,10 +201,17 @@ impl RecordCheck {
         for at in 0..self.seen.len() {
             let (writer, present) = (self.seen[at].writer, self.seen[at].present);
             if !ledgers.contains_key(&writer) {
-                self.fault(format_args!("{present} records of writer {writer}, who never wrote here"));
+                self.fault(format_args!(
+                    "{present} records of writer {writer}, who never wrote here"
+                ));
             }
         }
-        Verdict { records: self.records, doubtful_stored, torn, faults: self.faults }
+        Verdict {
+            records: self.records,
+            doubtful_stored,
+            torn,
+            faults: self.faults,
+        }
     }
 
     /// Reports what is missing of one writer; tells how many doubtful records are there.
@@ -197,7 +220,9 @@ impl RecordCheck {
         let (next, issued) = (seen.next, ledger.issued);
         let mut missing = std::mem::take(&mut seen.missing);
         if next > issued {
-            self.fault(format_args!("writer {writer}: records {issued}..{next} were never written"));
+            self.fault(format_args!(
+                "writer {writer}: records {issued}..{next} were never written"
+            ));
         }
         if next < issued {
             missing.push(next..issued);
@@ -208,7 +233,9 @@ impl RecordCheck {
                 if ledger.doubtful.contains(&sequence) {
                     absent += 1;
                 } else {
-                    self.fault(format_args!("record {sequence} of writer {writer} is missing"));
+                    self.fault(format_args!(
+                        "record {sequence} of writer {writer} is missing"
+                    ));
                 }
             }
         }
@@ -221,7 +248,9 @@ impl RecordCheck {
             return false;
         }
         if let Some(head) = decode(stray) {
-            let doubtful = ledgers.get(&head.writer).is_some_and(|l| l.doubtful.contains(&head.sequence));
+            let doubtful = ledgers
+                .get(&head.writer)
+                .is_some_and(|l| l.doubtful.contains(&head.sequence));
             return doubtful && filler.encode(head, self.size).starts_with(stray);
         }
         // The time in the head is not known, but writer and sequence are.
@@ -229,7 +258,11 @@ impl RecordCheck {
         stray.len() < HEADER_BYTES
             && ledgers.iter().any(|(&writer, ledger)| {
                 ledger.doubtful.iter().any(|&sequence| {
-                    let record = Record { writer, sequence, time: 0 };
+                    let record = Record {
+                        writer,
+                        sequence,
+                        time: 0,
+                    };
                     filler.encode(record, HEADER_BYTES).starts_with(known)
                 })
             })
@@ -239,7 +272,9 @@ impl RecordCheck {
         let got = excerpt(stray);
         let bytes = stray.len();
         let Some(head) = decode(stray) else {
-            return self.fault(format_args!("{bytes} bytes from byte {at} are no record: {got}"));
+            return self.fault(format_args!(
+                "{bytes} bytes from byte {at} are no record: {got}"
+            ));
         };
         // Its place in the order is taken although its bytes are wrong: it is not missing as well.
         let seen = self.writer(head.writer);
@@ -249,7 +284,10 @@ impl RecordCheck {
         take_out(&mut seen.missing, head.sequence);
         let expected = filler.encode(head, self.size);
         let differs = first_difference(stray, &expected).unwrap_or(bytes.min(expected.len()));
-        let (want, got) = (excerpt(&expected[differs..]), excerpt(&stray[differs.min(bytes)..]));
+        let (want, got) = (
+            excerpt(&expected[differs..]),
+            excerpt(&stray[differs.min(bytes)..]),
+        );
         let (writer, sequence) = (head.writer, head.sequence);
         let first = at + differs as u64;
         self.fault(format_args!(
@@ -276,27 +314,51 @@ mod tests {
     const SIZE: usize = 64;
 
     fn record(filler: &Filler, writer: u32, sequence: u32) -> Vec<u8> {
-        filler.encode(Record { writer, sequence, time: 9 }, SIZE).to_vec()
+        filler
+            .encode(
+                Record {
+                    writer,
+                    sequence,
+                    time: 9,
+                },
+                SIZE,
+            )
+            .to_vec()
     }
 
     fn ledgers(issued: u32, doubtful: &[u32]) -> Ledgers {
-        Ledgers::from([(1, Ledger { issued, doubtful: doubtful.to_vec() })])
+        Ledgers::from([(
+            1,
+            Ledger {
+                issued,
+                doubtful: doubtful.to_vec(),
+            },
+        )])
     }
 
     fn verdict(content: &[u8], piece: usize, ledgers: &Ledgers) -> Verdict {
         let filler = Filler::new();
         let mut check = RecordCheck::new(SIZE);
-        content.chunks(piece).for_each(|piece| check.feed(&filler, piece, |_| ()));
+        content
+            .chunks(piece)
+            .for_each(|piece| check.feed(&filler, piece, |_| ()));
         check.finish(&filler, ledgers)
     }
 
     /// The content of these sequences, read in pieces of every size, always gives these faults.
     fn faults(sequences: &[u32], ledgers: &Ledgers) -> Vec<String> {
         let filler = Filler::new();
-        let content: Vec<u8> = sequences.iter().flat_map(|s| record(&filler, 1, *s)).collect();
+        let content: Vec<u8> = sequences
+            .iter()
+            .flat_map(|s| record(&filler, 1, *s))
+            .collect();
         let whole = verdict(&content, content.len().max(1), ledgers).faults;
         for piece in 1..2 * SIZE {
-            assert_eq!(verdict(&content, piece, ledgers).faults, whole, "pieces of {piece}");
+            assert_eq!(
+                verdict(&content, piece, ledgers).faults,
+                whole,
+                "pieces of {piece}"
+            );
         }
         whole
     }
@@ -309,30 +371,51 @@ mod tests {
 
     #[test]
     fn a_gap_is_noticed() {
-        assert_eq!(faults(&[0, 1, 3], &ledgers(4, &[])), ["record 2 of writer 1 is missing"]);
-        assert_eq!(faults(&[0, 1, 2], &ledgers(4, &[])), ["record 3 of writer 1 is missing"]);
-        assert_eq!(faults(&[1, 2, 3], &ledgers(4, &[])), ["record 0 of writer 1 is missing"]);
+        assert_eq!(
+            faults(&[0, 1, 3], &ledgers(4, &[])),
+            ["record 2 of writer 1 is missing"]
+        );
+        assert_eq!(
+            faults(&[0, 1, 2], &ledgers(4, &[])),
+            ["record 3 of writer 1 is missing"]
+        );
+        assert_eq!(
+            faults(&[1, 2, 3], &ledgers(4, &[])),
+            ["record 0 of writer 1 is missing"]
+        );
     }
 
     #[test]
     fn a_duplicate_is_noticed() {
         let faults = faults(&[0, 1, 1, 2], &ledgers(3, &[]));
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].starts_with("record 1 of writer 1 twice"), "{faults:?}");
+        assert!(
+            faults[0].starts_with("record 1 of writer 1 twice"),
+            "{faults:?}"
+        );
     }
 
     #[test]
     fn a_reorder_is_noticed() {
         let faults = faults(&[0, 2, 1, 3], &ledgers(4, &[]));
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].starts_with("record 1 of writer 1 out of order"), "{faults:?}");
+        assert!(
+            faults[0].starts_with("record 1 of writer 1 out of order"),
+            "{faults:?}"
+        );
     }
 
     #[test]
     fn a_record_too_many_is_noticed() {
-        assert_eq!(faults(&[0, 1], &ledgers(1, &[])), ["writer 1: records 1..2 were never written"]);
+        assert_eq!(
+            faults(&[0, 1], &ledgers(1, &[])),
+            ["writer 1: records 1..2 were never written"]
+        );
         let strange = Ledgers::new();
-        assert_eq!(faults(&[0], &strange), ["1 records of writer 1, who never wrote here"]);
+        assert_eq!(
+            faults(&[0], &strange),
+            ["1 records of writer 1, who never wrote here"]
+        );
     }
 
     #[test]
@@ -349,7 +432,10 @@ mod tests {
         broken[SIZE + 50] ^= 1;
         let faults = verdict(&broken, 50, &ledgers(3, &[])).faults;
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].starts_with("record 1 of writer 1 is wrong from byte 114 on"), "{faults:?}");
+        assert!(
+            faults[0].starts_with("record 1 of writer 1 is wrong from byte 114 on"),
+            "{faults:?}"
+        );
     }
 
     #[test]
@@ -372,8 +458,14 @@ mod tests {
     fn writers_may_be_interleaved() {
         let filler = Filler::new();
         let order = [(1, 0), (2, 0), (1, 1), (2, 1), (2, 2)];
-        let content: Vec<u8> = order.iter().flat_map(|(w, s)| record(&filler, *w, *s)).collect();
-        let ledger = |issued| Ledger { issued, doubtful: vec![] };
+        let content: Vec<u8> = order
+            .iter()
+            .flat_map(|(w, s)| record(&filler, *w, *s))
+            .collect();
+        let ledger = |issued| Ledger {
+            issued,
+            doubtful: vec![],
+        };
         let both = Ledgers::from([(1, ledger(2)), (2, ledger(3))]);
         let verdict = verdict(&content, 100, &both);
         assert_eq!((verdict.records, verdict.faults), (5, vec![]));

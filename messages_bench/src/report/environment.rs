@@ -20,13 +20,20 @@ impl Environment {
     /// Looks around.
     pub fn read(note: &str) -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = info
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let words: Vec<String> = std::env::args().skip(1).collect();
         Self {
-            cpu: model.map_or("unknown CPU", |(_, name)| name).trim().to_owned(),
+            cpu: model
+                .map_or("unknown CPU", |(_, name)| name)
+                .trim()
+                .to_owned(),
             cores,
             kernel: kernel.trim().to_owned(),
             date: date(since.as_secs()),
@@ -37,8 +44,19 @@ impl Environment {
 
     /// One line about it.
     pub fn line(&self) -> String {
-        let Self { cpu, cores, kernel, date, command, note } = self;
-        let note = if note.is_empty() { String::new() } else { format!(" · {note}") };
+        let Self {
+            cpu,
+            cores,
+            kernel,
+            date,
+            command,
+            note,
+        } = self;
+        let note = if note.is_empty() {
+            String::new()
+        } else {
+            format!(" · {note}")
+        };
         format!("{cpu} · {cores} cores · Linux {kernel} · {date} · {command}{note}")
     }
 }

@@ -26,11 +26,19 @@ pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result
     let mut right = true;
     for outcome in outcomes {
         right &= outcome.faults() == 0;
-        let faults = outcome.samples.iter().flat_map(|sample| &sample.faults.list);
+        let faults = outcome
+            .samples
+            .iter()
+            .flat_map(|sample| &sample.faults.list);
         for fault in faults.take(FAULTS_ON_TERMINAL) {
             println!("{}: {fault}", outcome.name);
         }
-        println!("{}: {} faults (seed {})", outcome.name, outcome.faults(), ctx.seed);
+        println!(
+            "{}: {} faults (seed {})",
+            outcome.name,
+            outcome.faults(),
+            ctx.seed
+        );
     }
     if let Some(path) = &cli.common.json {
         let text = serde_json::to_string_pretty(&document(cli, ctx, &environment, outcomes))?;

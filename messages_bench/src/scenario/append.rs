@@ -14,7 +14,7 @@ use super::{Context, bar, run_clock};
 use crate::check::{Ledger, Ledgers, RecordCheck};
 use crate::dialect::{Session, Target};
 use crate::load::Recorder;
-use crate::process::{Cpu, Memory, Snapshot};
+use crate::process::{Memory, Snapshot};
 use crate::record::{self, Record};
 use crate::sample::{Better, Faults, Sample};
 
@@ -64,23 +64,31 @@ struct Written {
 
 /// Runs the scenario once.
 pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::Result<Sample> {
-    ensure!(args.size >= record::HEADER_BYTES, "--size must be {} or more", record::HEADER_BYTES);
-    ensure!(args.size <= record::MAX_BYTES, "--size must be {} or less", record::MAX_BYTES);
+    record::check_size(args.size)?;
     ensure!(args.connections > 0, "--connections must be 1 or more");
     let count = args.streams.unwrap_or(args.connections).max(1);
-    let streams: Vec<_> = (0..count).map(|i| ctx.stream("append", &target.name, i)).collect();
+    let streams: Vec<_> = (0..count)
+        .map(|i| ctx.stream("append", &target.name, i))
+        .collect();
     let mut session = Session::new(target);
     for stream in &streams {
         session.create(stream, &bytes::Bytes::new()).await?;
     }
     let memory = target.pid.and_then(Memory::of);
-    let warmup = if args.count.is_some() { 0.0 } else { args.warmup };
+    let warmup = if args.count.is_some() {
+        0.0
+    } else {
+        args.warmup
+    };
     let start = Instant::now() + Duration::from_secs_f64(warmup);
     let load = Arc::new(Load {
         args: args.clone(),
         streams,
         recorder: Recorder::new(start),
-        until: args.count.is_none().then(|| start + Duration::from_secs_f64(args.duration)),
+        until: args
+            .count
+            .is_none()
+            .then(|| start + Duration::from_secs_f64(args.duration)),
         budget: AtomicU64::new(args.count.unwrap_or(u64::MAX)),
     });
     let (used, written) = drive(ctx, &load, target).await?;
@@ -91,7 +99,12 @@ pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::R
     sample.cpu(used, appends, "µs/append");
     if let Some((before, after)) = memory.zip(target.pid.and_then(Memory::of)) {
         let grown = after.resident.saturating_sub(before.resident) as f64;
-        sample.figure("server memory grown", "MiB", grown / f64::from(1 << 20), Better::Lower);
+        sample.figure(
+            "server memory grown",
+            "MiB",
+            grown / f64::from(1 << 20),
+            Better::Lower,
+        );
     }
     verify(ctx, &load, target, &written, &mut sample).await;
     Ok(sample)
@@ -121,7 +134,10 @@ async fn drive(
     while let Some(worker) = workers.join_next().await {
         written.push(worker?);
     }
-    Ok((used.unwrap_or_else(|| Snapshot::take(server).since(before)), written))
+    Ok((
+        used.unwrap_or_else(|| Snapshot::take(server).since(before)),
+        written,
+    ))
 }
 
 /// One connection: writes to its own streams in turns.
@@ -133,8 +149,13 @@ async fn worker(
     filler: &'static record::Filler,
 ) -> Written {
     let (count, connections) = (load.streams.len(), load.args.connections);
-    let own: Vec<usize> = (number % count..count).step_by(connections.max(1)).collect();
-    let appends: Vec<_> = own.iter().map(|at| session.prepare(&load.streams[*at])).collect();
+    let own: Vec<usize> = (number % count..count)
+        .step_by(connections.max(1))
+        .collect();
+    let appends: Vec<_> = own
+        .iter()
+        .map(|at| session.prepare(&load.streams[*at]))
+        .collect();
     let worker = number as u32;
     let mut ledgers: Vec<_> = own.iter().map(|at| (*at, Ledger::default())).collect();
     let mut failure = None;
@@ -143,7 +164,11 @@ async fn worker(
         let ledger = &mut ledgers[turn].1;
         let began = Instant::now();
         let time = u64::try_from(began.duration_since(epoch).as_nanos()).unwrap_or(u64::MAX);
-        let record = Record { writer: worker, sequence: ledger.issued, time };
+        let record = Record {
+            writer: worker,
+            sequence: ledger.issued,
+            time,
+        };
         let body = filler.encode(record, load.args.size);
         ledger.issued += 1;
         if let Err(error) = session.append(&appends[turn], &body).await {
@@ -156,7 +181,11 @@ async fn worker(
         }
         turn = (turn + 1) % own.len();
     }
-    Written { worker, ledgers, failure }
+    Written {
+        worker,
+        ledgers,
+        failure,
+    }
 }
 
 impl Load {
@@ -178,7 +207,9 @@ async fn verify(
     let mut ledgers = vec![Ledgers::new(); load.streams.len()];
     for worker in written {
         if let Some(failure) = &worker.failure {
-            sample.faults.add(format!("writer {}: {failure}", worker.worker));
+            sample
+                .faults
+                .add(format!("writer {}: {failure}", worker.worker));
         }
         for (stream, ledger) in &worker.ledgers {
             ledgers[*stream].insert(worker.worker, ledger.clone());
@@ -188,7 +219,15 @@ async fn verify(
     let mut session = Session::new(target);
     let mut records = 0;
     for (stream, ledgers) in load.streams.iter().zip(&ledgers) {
-        records += read_back(ctx, &mut session, stream, ledgers, load.args.size, &mut sample.faults).await;
+        records += read_back(
+            ctx,
+            &mut session,
+            stream,
+            ledgers,
+            load.args.size,
+            &mut sample.faults,
+        )
+        .await;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -207,7 +246,9 @@ pub async fn read_back(
     let mut check = RecordCheck::new(size);
     let mut read = session.seal(stream).await;
     if read.is_ok() {
-        read = session.read(stream, |piece| check.feed(ctx.filler, piece, |_| ())).await;
+        read = session
+            .read(stream, |piece| check.feed(ctx.filler, piece, |_| ()))
+            .await;
     }
     if let Err(failure) = read {
         faults.add(format!("{stream}: reading back: {failure}"));
@@ -216,9 +257,4 @@ pub async fn read_back(
     let verdict = check.finish(ctx.filler, ledgers);
     faults.add_all(stream, verdict.faults);
     verdict.records
-}
-
-/// The CPU time of a process, for scenarios that look at it on their own.
-pub fn cpu(pid: Option<u32>) -> Option<Cpu> {
-    pid.and_then(Cpu::of)
 }

@@ -1,6 +1,9 @@
 //! The scenarios: each takes a context and a server and gives a sample.
 
 pub mod append;
+pub mod cardinality;
+pub mod catchup;
+pub mod fanout;
 pub mod verify;
 
 use std::time::Duration;
@@ -8,9 +11,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::limits;
 use crate::record::Filler;
 
 /// What every run has.
+#[derive(Clone)]
 pub struct Context {
     /// The seed of all random choices.
     pub seed: u64,
@@ -25,7 +30,10 @@ pub struct Context {
 impl Context {
     /// The same for another round, whose streams have other names.
     pub fn round(&self, round: usize) -> Self {
-        Self { nonce: format!("{}r{round}", self.nonce), ..*self }
+        Self {
+            nonce: format!("{}r{round}", self.nonce),
+            ..*self
+        }
     }
 
     /// Nanoseconds from the zero of the times to `at`.
@@ -43,7 +51,9 @@ impl Context {
 pub fn bar(label: String, length: u64) -> ProgressBar {
     let template = "{msg:24} {bar:40.cyan/blue} {human_pos}/{human_len} {per_sec} {elapsed}";
     let style = ProgressStyle::with_template(template).expect("the template is constant and right");
-    ProgressBar::new(length).with_style(style).with_message(label)
+    ProgressBar::new(length)
+        .with_style(style)
+        .with_message(label)
 }
 
 /// A bar that runs for a time rather than for a number of steps.
@@ -58,4 +68,11 @@ pub async fn run_clock(label: String, until: Instant) {
         bar.set_position(u64::try_from(start.elapsed().as_millis()).unwrap_or(0));
     }
     bar.finish_and_clear();
+}
+
+/// How many connections can be open at once, after asking the system for as many as it gives.
+pub fn connections() -> anyhow::Result<usize> {
+    let descriptors = rlimit::increase_nofile_limit(limits::CONNECTIONS * 2)?;
+    let connections = descriptors.saturating_sub(limits::DESCRIPTORS_RESERVED);
+    Ok(usize::try_from(connections.clamp(1, limits::CONNECTIONS))?)
 }
