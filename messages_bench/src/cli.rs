@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::scenario::append::AppendArgs;
 use crate::scenario::cardinality::CardinalityArgs;
 use crate::scenario::catchup::CatchupArgs;
+use crate::scenario::crash::CrashArgs;
 use crate::scenario::fanout::FanoutArgs;
 use crate::scenario::verify::VerifyArgs;
 
@@ -81,6 +82,8 @@ pub enum Command {
     Catchup(CatchupArgs),
     /// New streams, each with a first append, as fast as they can be created.
     Cardinality(CardinalityArgs),
+    /// Kills a server of its own again and again under load: nothing may be lost or changed.
+    Crash(CrashArgs),
 }
 
 impl Command {
@@ -92,12 +95,20 @@ impl Command {
             Self::Fanout(_) => "fanout",
             Self::Catchup(_) => "catchup",
             Self::Cardinality(_) => "cardinality",
+            Self::Crash(_) => "crash",
         }
     }
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 5] = ["verify", "append", "fanout", "catchup", "cardinality"];
+const NAMES: [&str; 6] = [
+    "verify",
+    "append",
+    "fanout",
+    "catchup",
+    "cardinality",
+    "crash",
+];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.

@@ -79,7 +79,7 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 /// Runs the scenario of the command line.
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
-    let comparable = !matches!(cli.command, Command::Verify(_));
+    let comparable = !matches!(cli.command, Command::Verify(_) | Command::Crash(_));
     ensure!(
         comparable || targets.len() == 1,
         "this scenario compares nothing"
@@ -115,6 +115,7 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
         Command::Fanout(args) => scenario::fanout::run(ctx, args, target).await?,
         Command::Catchup(args) => scenario::catchup::run(ctx, args, target).await?,
         Command::Cardinality(args) => scenario::cardinality::run(ctx, args, target).await?,
+        Command::Crash(args) => scenario::crash::run(ctx, args).await?,
     };
     let patience = target.patience() - before;
     if patience > 0 {

@@ -13,6 +13,7 @@ mod record;
 mod report;
 mod sample;
 mod scenario;
+mod server;
 mod sse;
 
 use std::process::ExitCode;

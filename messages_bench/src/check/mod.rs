@@ -2,9 +2,11 @@
 
 mod lines;
 mod records;
+mod truth;
 
 pub use lines::{LineCheck, lines_len};
 pub use records::{Ledger, Ledgers, RecordCheck};
+pub use truth::Truth;
 
 use crate::limits::EXCERPT_BYTES;
 

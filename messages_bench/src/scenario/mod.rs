@@ -3,6 +3,7 @@
 pub mod append;
 pub mod cardinality;
 pub mod catchup;
+pub mod crash;
 pub mod fanout;
 pub mod verify;
 
