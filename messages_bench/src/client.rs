@@ -153,11 +153,14 @@ impl Reply {
     }
 }
 
+/// The half of a connection that moves its bytes.
+type Wire = Pin<Box<http1::Connection<TokioIo<TcpStream>, Outgoing>>>;
+
 /// An open connection.
 struct Link {
     sender: http1::SendRequest<Outgoing>,
-    wire: Pin<Box<http1::Connection<TokioIo<TcpStream>, Outgoing>>>,
-    ended: bool,
+    /// `None` when the connection has ended: only its dropping tells whoever waits for it.
+    wire: Option<Wire>,
 }
 
 impl Link {
@@ -170,28 +173,27 @@ impl Link {
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self {
             sender,
-            wire: Box::pin(wire),
-            ended: false,
+            wire: Some(Box::pin(wire)),
         })
     }
 
-    /// Waits for `work` on this connection while moving its bytes.
-    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let (wire, ended) = (&mut self.wire, &mut self.ended);
-        drive(wire, ended, work).await
+    /// Whether a request can still be sent; the other side may have closed in the meantime.
+    async fn is_open(&mut self) -> bool {
+        drive(&mut self.wire, async {}).await;
+        self.wire.is_some() && !self.sender.is_closed()
     }
 }
 
-async fn drive<T>(
-    wire: &mut Pin<Box<http1::Connection<TokioIo<TcpStream>, Outgoing>>>,
-    ended: &mut bool,
-    work: impl Future<Output = T>,
-) -> T {
+/// Waits for `work` while moving the bytes of its connection.
+async fn drive<T>(wire: &mut Option<Wire>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|cx| {
         // How the connection ended is told to `work` by hyper, through the request or its body.
-        if !*ended && wire.as_mut().poll(cx).is_ready() {
-            *ended = true;
+        if wire
+            .as_mut()
+            .is_some_and(|wire| wire.as_mut().poll(cx).is_ready())
+        {
+            *wire = None;
         }
         work.as_mut().poll(cx)
     })
@@ -247,10 +249,8 @@ impl Client {
         body: Outgoing,
         limit: Duration,
     ) -> Result<Reply, Failure> {
-        if self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.ended || link.sender.is_closed())
+        if let Some(link) = &mut self.link
+            && !link.is_open().await
         {
             self.link = None;
         }
@@ -266,19 +266,14 @@ impl Client {
                 .insert(http::header::CONTENT_TYPE, value);
         }
         self.connect().await?;
-        let Some(Link {
-            sender,
-            wire,
-            ended,
-        }) = &mut self.link
-        else {
+        let Some(Link { sender, wire }) = &mut self.link else {
             unreachable!("connect() leaves a link or fails");
         };
         let work = async {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        let reply = timeout(limit, drive(wire, ended, work)).await;
+        let reply = timeout(limit, drive(wire, work)).await;
         let failure = match reply {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
@@ -306,7 +301,7 @@ impl Client {
             return Err(Failure::Gone);
         };
         loop {
-            let frame = match timeout(limit, link.drive(reply.body.frame())).await {
+            let frame = match timeout(limit, drive(&mut link.wire, reply.body.frame())).await {
                 Ok(frame) => frame.transpose(),
                 Err(_) => return Err(Failure::Silent("the next piece of a body", limit)),
             };

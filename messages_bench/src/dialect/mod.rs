@@ -105,11 +105,6 @@ impl Session {
         self.silence = limits::SILENCE + silence;
     }
 
-    /// Opens the connection ahead of the first request.
-    pub async fn connect(&mut self) -> Result<(), Failure> {
-        self.client.connect().await
-    }
-
     /// Gives up whatever is under way.
     pub fn disconnect(&mut self) {
         self.client.disconnect();
