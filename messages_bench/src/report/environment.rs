@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::html::escape;
+
 /// Where and how the figures came about.
 #[derive(Debug, Serialize)]
 pub struct Environment {
@@ -40,6 +42,36 @@ impl Environment {
             command: format!("messages_bench {}", words.join(" ")),
             note: note.to_owned(),
         }
+    }
+
+    /// The remark that was given.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// The part of the page about it.
+    pub fn html(&self, seed: u64) -> String {
+        let Self {
+            cpu,
+            cores,
+            kernel,
+            date,
+            command,
+            note,
+        } = self;
+        let (cpu, note, command) = (escape(cpu), escape(note), escape(command));
+        let note = if note.is_empty() {
+            note
+        } else {
+            format!("<dt>Note</dt><dd>{note}</dd>")
+        };
+        format!(
+            "<section class=\"card\"><h2>Where and how</h2><dl>\
+             <dt>Machine</dt><dd>{cpu}, {cores} cores, shared by servers and bench</dd>\
+             <dt>Kernel</dt><dd>Linux {kernel}</dd><dt>Date</dt><dd>{date}</dd>{note}\
+             <dt>Seed</dt><dd>{seed}</dd>\
+             <dt>Command</dt><dd><code>{command}</code></dd></dl></section>\n"
+        )
     }
 
     /// One line about it.

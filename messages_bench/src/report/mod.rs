@@ -1,7 +1,10 @@
 //! Shows the outcome: on the terminal, as JSON, as a page.
 
 mod environment;
+mod html;
+mod plot;
 mod table;
+mod words;
 
 use std::fs;
 
@@ -43,6 +46,10 @@ pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result
     if let Some(path) = &cli.common.json {
         let text = serde_json::to_string_pretty(&document(cli, ctx, &environment, outcomes))?;
         fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &cli.common.html {
+        let page = html::page(cli.command.name(), &environment, outcomes, ctx.seed);
+        fs::write(path, page).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(right)
 }
