@@ -19,9 +19,6 @@ use crate::scenario::Context;
 
 pub use environment::Environment;
 
-/// Faults shown on the terminal, for each server.
-const FAULTS_ON_TERMINAL: usize = 50;
-
 /// Shows and writes the report; false if any server did something wrong.
 pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result<bool> {
     let environment = Environment::read(&cli.common.note);
@@ -29,12 +26,13 @@ pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result
     let mut right = true;
     for outcome in outcomes {
         right &= outcome.faults() == 0;
+        // Every one of them: each may be the only trace of its cause.
         let faults = outcome
             .samples
             .iter()
             .flat_map(|sample| &sample.faults.list);
-        for fault in faults.take(FAULTS_ON_TERMINAL) {
-            println!("{}: {fault}", outcome.name);
+        for fault in faults {
+            eprintln!("{}: {fault}", outcome.name);
         }
         println!(
             "{}: {} faults (seed {})",

@@ -89,7 +89,6 @@ pub async fn run(ctx: &Context, args: &VerifyArgs, target: &Target) -> anyhow::R
         resumed += u64::from(client.resumed);
         heard += 1;
         if let Some(fault) = client.fault {
-            verify.bar.suspend(|| eprintln!("{fault}"));
             sample.faults.add(fault);
         }
     }
