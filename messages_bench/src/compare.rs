@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::cli::{Cli, Command, Common};
 use crate::dialect::Target;
-use crate::sample::{Figure, Sample};
+use crate::sample::{Figure, Over, Sample};
 use crate::scenario::{self, Context};
 
 /// How often each server has its turn when several are compared.
@@ -19,7 +19,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Each figure's median over the runs.
+    /// Each figure over all runs: its median, or the largest for memory.
     pub fn medians(&self) -> Vec<Figure> {
         let Some(first) = self.samples.first() else {
             return Vec::new();
@@ -32,9 +32,13 @@ impl Outcome {
                     .find(|f| f.name == figure.name)
                     .map(|f| f.value)
             };
-            let values = self.samples.iter().filter_map(same).collect();
+            let values = self.samples.iter().filter_map(same);
+            let value = match figure.over {
+                Over::Median => median(values.collect()),
+                Over::Largest => values.fold(f64::NEG_INFINITY, f64::max),
+            };
             Figure {
-                value: median(values),
+                value,
                 ..figure.clone()
             }
         };

@@ -21,6 +21,17 @@ pub enum Better {
     Neither,
 }
 
+/// How the runs of several rounds make one figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// By their median.
+    Median,
+    /// By the largest: a process keeps freed memory and grows less in later rounds, which says
+    /// nothing about what is needed.
+    Largest,
+}
+
 /// One number of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -32,6 +43,8 @@ pub struct Figure {
     pub value: f64,
     /// What to wish for.
     pub better: Better,
+    /// What several rounds make of it.
+    pub over: Over,
 }
 
 /// What was wrong in a run.
@@ -81,6 +94,18 @@ impl Sample {
             unit,
             value,
             better,
+            over: Over::Median,
+        });
+    }
+
+    /// Adds memory by which the server has grown.
+    pub fn grown(&mut self, name: &'static str, unit: &'static str, value: f64) {
+        self.figures.push(Figure {
+            name,
+            unit,
+            value,
+            better: Better::Lower,
+            over: Over::Largest,
         });
     }
 

@@ -1,5 +1,6 @@
 //! Shows the outcome: on the terminal, as JSON, as a page.
 
+mod charts;
 mod environment;
 mod html;
 mod plot;

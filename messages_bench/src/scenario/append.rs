@@ -16,7 +16,7 @@ use crate::dialect::{Session, Target};
 use crate::load::Recorder;
 use crate::process::{Memory, Snapshot};
 use crate::record::{self, Record};
-use crate::sample::{Better, Faults, Sample};
+use crate::sample::{Faults, Sample};
 
 /// How much to append.
 #[derive(Clone, Debug, Args)]
@@ -99,12 +99,7 @@ pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::R
     sample.cpu(used, appends, "µs/append");
     if let Some((before, after)) = memory.zip(target.pid.and_then(Memory::of)) {
         let grown = after.resident.saturating_sub(before.resident) as f64;
-        sample.figure(
-            "server memory grown",
-            "MiB",
-            grown / f64::from(1 << 20),
-            Better::Lower,
-        );
+        sample.grown("server memory grown", "MiB", grown / f64::from(1 << 20));
     }
     verify(ctx, &load, target, &written, &mut sample).await;
     Ok(sample)

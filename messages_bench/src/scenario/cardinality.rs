@@ -17,7 +17,7 @@ use crate::load::Recorder;
 use crate::process::{Memory, Snapshot};
 use crate::random::Random;
 use crate::record::{self, Record};
-use crate::sample::{Better, Sample};
+use crate::sample::Sample;
 
 /// How many streams to create.
 #[derive(Clone, Debug, Args)]
@@ -67,7 +67,7 @@ pub async fn run(ctx: &Context, args: &CardinalityArgs, target: &Target) -> anyh
     if let Some((without, now)) = without.zip(memory()) {
         let grown = now.resident.saturating_sub(without.resident);
         let each = grown as f64 / created.max(1) as f64;
-        sample.figure("memory per stream", "bytes", each, Better::Lower);
+        sample.grown("memory per stream", "bytes", each);
     }
     sample.count("streams created", created);
     sample.faults.add_all("create", failures);

@@ -138,8 +138,8 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
         Some(grown as f64 / 1024.0 / args.readers.max(1) as f64)
     };
     if let Some((idle, loaded)) = each(idle).zip(each(loaded)) {
-        sample.figure("memory per idle reader", "KiB", idle, Better::Lower);
-        sample.figure("memory per busy reader", "KiB", loaded, Better::Lower);
+        sample.grown("memory per idle reader", "KiB", idle);
+        sample.grown("memory per busy reader", "KiB", loaded);
     }
     if let Some(server) = idle_cpu.server {
         let share = 100.0 * server.total().as_secs_f64() / args.idle.max(1e-9);

@@ -130,38 +130,11 @@ async fn load(
     let first = server.start().await?;
     let (announcer, phase) = Announcer::new();
 
-    let (mut small, mut long, mut readers) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-    for (number, stream) in run.streams.iter().enumerate() {
-        let of = || (run.target.clone(), Arc::clone(stream), phase.clone());
-        if number < args.streams {
-            for writer in 0..args.writers {
-                let (target, stream, phase) = of();
-                let who = (number * args.writers + writer) as u32;
-                small.spawn(writers::small(
-                    ctx.clone(),
-                    target,
-                    stream,
-                    phase,
-                    who,
-                    args.rate,
-                ));
-            }
-        } else {
-            let (target, stream, phase) = of();
-            long.spawn(writers::long(
-                ctx.clone(),
-                target,
-                stream,
-                phase,
-                number as u32,
-            ));
-        }
-        for reader in 0..args.readers {
-            let (target, stream, phase) = of();
-            let random = Random::new(ctx.seed, 1 << 32 | (number << 16 | reader) as u64);
-            readers.spawn(readers::reader(target, stream, phase, random));
-        }
-    }
+    let Workers {
+        small,
+        long,
+        readers,
+    } = spawn(ctx, args, &run, &phase);
     let progress = bar("crash".to_owned(), args.kills);
     let restarts = crash(ctx, args, server, &mut run, &announcer, sample, &progress).await;
     progress.finish_and_clear();
@@ -173,6 +146,53 @@ async fn load(
     figures(sample, &run, first, &restarts, read);
     judge(ctx, &run, args.streams, small, long, sample);
     Ok(())
+}
+
+/// Everybody who uses the server.
+#[derive(Default)]
+struct Workers {
+    small: JoinSet<SmallWritten>,
+    long: JoinSet<LongWritten>,
+    readers: JoinSet<readers::Read>,
+}
+
+/// Sends the workers; they wait until the server is said to be there.
+fn spawn(ctx: &Context, args: &CrashArgs, run: &Run, phase: &phase::Listener) -> Workers {
+    let mut workers = Workers::default();
+    for (number, stream) in run.streams.iter().enumerate() {
+        let of = || (run.target.clone(), Arc::clone(stream), phase.clone());
+        if number < args.streams {
+            for writer in 0..args.writers {
+                let (target, stream, phase) = of();
+                let who = (number * args.writers + writer) as u32;
+                workers.small.spawn(writers::small(
+                    ctx.clone(),
+                    target,
+                    stream,
+                    phase,
+                    who,
+                    args.rate,
+                ));
+            }
+        } else {
+            let (target, stream, phase) = of();
+            workers.long.spawn(writers::long(
+                ctx.clone(),
+                target,
+                stream,
+                phase,
+                number as u32,
+            ));
+        }
+        for reader in 0..args.readers {
+            let (target, stream, phase) = of();
+            let random = Random::new(ctx.seed, 1 << 32 | (number << 16 | reader) as u64);
+            workers
+                .readers
+                .spawn(readers::reader(target, stream, phase, random));
+        }
+    }
+    workers
 }
 
 /// The kills; tells how long each restart took.
