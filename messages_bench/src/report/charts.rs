@@ -133,7 +133,9 @@ pub fn timeline(words: &words::Words, outcomes: &[Outcome]) -> String {
     }
     let end = all().map(|point| point.0).fold(0.0, f64::max);
     let most = all().map(|point| point.1).fold(0.0, f64::max);
-    let mut x = Axis::linear("seconds", end, |v| number((v * 100.0).round() / 100.0));
+    let mut x = Axis::linear("seconds", end, |v| {
+        format!("{}", (v * 100.0).round() / 100.0)
+    });
     x.range.1 = end;
     x.ticks.retain(|tick| tick.0 <= end);
     let y = Axis::linear(words.rate, most, number);

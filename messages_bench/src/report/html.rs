@@ -32,13 +32,13 @@ pub fn page(scenario: &str, environment: &Environment, outcomes: &[Outcome], see
         .iter()
         .map(|outcome| escape(&outcome.name))
         .collect();
-    let (title, names, note) = (words.title, names.join(" and "), escape(environment.note()));
+    let (title, names, note) = (words.title, names.join(" and "), note(environment.note()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{title} · {names}</title>\n<style>{}</style>\n<main>\
          <header><h1>{title}</h1><span class=\"verdict {class}\">{verdict}</span>\
-         <p>{} {note}</p></header>\n",
+         <p>{}</p>{note}</header>\n",
         include_str!("page.css"),
         words.about,
     );
@@ -51,6 +51,15 @@ pub fn page(scenario: &str, environment: &Environment, outcomes: &[Outcome], see
     page.push_str(&environment.html(seed));
     page.push_str("</main></html>\n");
     page
+}
+
+/// The remark, on a line of its own.
+fn note(note: &str) -> String {
+    if note.is_empty() {
+        String::new()
+    } else {
+        format!("<p>{}</p>", escape(note))
+    }
 }
 
 /// The most important figures, large.
@@ -159,6 +168,9 @@ fn comparison(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
                     .map(|peer| value_of(peer, figure.name).unwrap_or(0.0)),
             )
             .collect();
+        if values.iter().all(|value| *value == 0.0) {
+            continue;
+        }
         let hint = if figure.better == Better::Higher {
             "more is better"
         } else {

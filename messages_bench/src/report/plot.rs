@@ -102,8 +102,11 @@ pub fn curves(series: &[Series], x: &Axis, y: &Axis) -> String {
     let mut svg = String::new();
     open(&mut svg, HEIGHT, &format!("{} over {}", y.label, x.label));
     frame(&mut svg, x, y);
-    for (number, series) in series.iter().enumerate() {
-        curve(&mut svg, series, number, x, y);
+    // From the last to the first: where curves coincide, the server under test is seen. Only a
+    // single curve is underlaid, since the colours of several would blend into a new one.
+    let underlaid = series.len() == 1;
+    for (number, series) in series.iter().enumerate().rev() {
+        curve(&mut svg, series, number, x, y, underlaid);
     }
     svg.push_str("</svg>");
     svg
@@ -160,7 +163,7 @@ fn frame(svg: &mut String, x: &Axis, y: &Axis) {
     );
 }
 
-fn curve(svg: &mut String, series: &Series, number: usize, x: &Axis, y: &Axis) {
+fn curve(svg: &mut String, series: &Series, number: usize, x: &Axis, y: &Axis, underlaid: bool) {
     let point = |(px, py): &(f64, f64)| format!("{:.1},{:.1}", across(x, *px), down(y, *py));
     let points: Vec<String> = series.points.iter().map(point).collect();
     let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else {
@@ -168,13 +171,18 @@ fn curve(svg: &mut String, series: &Series, number: usize, x: &Axis, y: &Axis) {
     };
     let (path, colour) = (points.join(" "), colour(number));
     let (from, to, bottom) = (across(x, first.0), across(x, last.0), HEIGHT - BOTTOM);
+    if underlaid {
+        put(
+            svg,
+            format_args!(
+                "<polygon class=\"area\" fill=\"{colour}\" \
+             points=\"{from:.1},{bottom} {path} {to:.1},{bottom}\"/>"
+            ),
+        );
+    }
     put(
         svg,
-        format_args!(
-            "<polygon class=\"area\" fill=\"{colour}\" \
-         points=\"{from:.1},{bottom} {path} {to:.1},{bottom}\"/>\
-         <polyline class=\"curve\" stroke=\"{colour}\" points=\"{path}\"/>"
-        ),
+        format_args!("<polyline class=\"curve\" stroke=\"{colour}\" points=\"{path}\"/>"),
     );
     let name = super::html::escape(&series.name);
     put(
