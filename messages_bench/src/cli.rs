@@ -101,14 +101,7 @@ impl Command {
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 6] = [
-    "verify",
-    "append",
-    "fanout",
-    "catchup",
-    "cardinality",
-    "crash",
-];
+const NAMES: [&str; 6] = ["verify", "append", "fanout", "catchup", "cardinality", "crash"];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.
@@ -116,8 +109,7 @@ impl Cli {
         let mut words: Vec<_> = std::env::args_os().collect();
         let said = |word: &std::ffi::OsString| {
             let known = ["help", "-h", "--help", "-V", "--version"];
-            word.to_str()
-                .is_some_and(|word| NAMES.contains(&word) || known.contains(&word))
+            word.to_str().is_some_and(|word| NAMES.contains(&word) || known.contains(&word))
         };
         if !words.iter().skip(1).any(said) {
             words.insert(1.min(words.len()), "verify".into());

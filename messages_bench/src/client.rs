@@ -70,21 +70,12 @@ impl Endpoint {
     /// Takes `http://host:port/path` apart.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        let authority = uri
-            .authority()
-            .with_context(|| format!("{url} names no host"))?;
-        anyhow::ensure!(
-            uri.scheme_str() == Some("http"),
-            "{url}: only http is spoken"
-        );
+        let authority = uri.authority().with_context(|| format!("{url} names no host"))?;
+        anyhow::ensure!(uri.scheme_str() == Some("http"), "{url}: only http is spoken");
         let target = (authority.host(), authority.port_u16().unwrap_or(80));
-        let mut addresses = target
-            .to_socket_addrs()
-            .with_context(|| format!("resolve {url}"))?;
+        let mut addresses = target.to_socket_addrs().with_context(|| format!("resolve {url}"))?;
         Ok(Self {
-            address: addresses
-                .next()
-                .with_context(|| format!("{url} has no address"))?,
+            address: addresses.next().with_context(|| format!("{url} has no address"))?,
             host: HeaderValue::from_str(authority.as_str())?,
             path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -117,11 +108,7 @@ impl Body for Outgoing {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        Poll::Ready(
-            piece
-                .filter(|piece| !piece.is_empty())
-                .map(|piece| Ok(Frame::data(piece))),
-        )
+        Poll::Ready(piece.filter(|piece| !piece.is_empty()).map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -171,10 +158,7 @@ impl Link {
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| Failure::Connect(endpoint.address, error))?;
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self {
-            sender,
-            wire: Some(Box::pin(wire)),
-        })
+        Ok(Self { sender, wire: Some(Box::pin(wire)) })
     }
 
     /// Whether a request can still be sent; the other side may have closed in the meantime.
@@ -189,10 +173,7 @@ async fn drive<T>(wire: &mut Option<Wire>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|cx| {
         // How the connection ended is told to `work` by hyper, through the request or its body.
-        if wire
-            .as_mut()
-            .is_some_and(|wire| wire.as_mut().poll(cx).is_ready())
-        {
+        if wire.as_mut().is_some_and(|wire| wire.as_mut().poll(cx).is_ready()) {
             *wire = None;
         }
         work.as_mut().poll(cx)
@@ -209,10 +190,7 @@ pub struct Client {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
-            link: None,
-        }
+        Self { endpoint, link: None }
     }
 
     /// Opens the connection now rather than with the first request.
@@ -236,8 +214,7 @@ impl Client {
         content_type: Option<HeaderValue>,
         body: Outgoing,
     ) -> Result<Reply, Failure> {
-        self.exchange(method, uri, content_type, body, limits::RESPONSE)
-            .await
+        self.exchange(method, uri, content_type, body, limits::RESPONSE).await
     }
 
     /// The same with a limit of its own, for bodies that take their time.
@@ -257,13 +234,9 @@ impl Client {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        request
-            .headers_mut()
-            .insert(http::header::HOST, self.endpoint.host.clone());
+        request.headers_mut().insert(http::header::HOST, self.endpoint.host.clone());
         if let Some(value) = content_type {
-            request
-                .headers_mut()
-                .insert(http::header::CONTENT_TYPE, value);
+            request.headers_mut().insert(http::header::CONTENT_TYPE, value);
         }
         self.connect().await?;
         let Some(Link { sender, wire }) = &mut self.link else {

@@ -26,21 +26,14 @@ impl Outcome {
         };
         let of_all = |figure: &Figure| {
             let same = |sample: &Sample| {
-                sample
-                    .figures
-                    .iter()
-                    .find(|f| f.name == figure.name)
-                    .map(|f| f.value)
+                sample.figures.iter().find(|f| f.name == figure.name).map(|f| f.value)
             };
             let values = self.samples.iter().filter_map(same);
             let value = match figure.over {
                 Over::Median => median(values.collect()),
                 Over::Largest => values.fold(f64::NEG_INFINITY, f64::max),
             };
-            Figure {
-                value,
-                ..figure.clone()
-            }
+            Figure { value, ..figure.clone() }
         };
         first.figures.iter().map(of_all).collect()
     }
@@ -65,14 +58,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
     let mut targets = vec![Target::new(&common.name, &common.url, common.pid)?];
     for text in &common.compare {
-        let (name, rest) = text
-            .split_once('=')
-            .with_context(|| format!("{text}: NAME=URL"))?;
+        let (name, rest) = text.split_once('=').with_context(|| format!("{text}: NAME=URL"))?;
         let (url, pid) = match rest.rsplit_once(',') {
-            Some((url, pid)) => (
-                url,
-                Some(pid.parse().with_context(|| format!("pid {pid}"))?),
-            ),
+            Some((url, pid)) => (url, Some(pid.parse().with_context(|| format!("pid {pid}"))?)),
             None => (rest, None),
         };
         targets.push(Target::new(name, url, pid)?);
@@ -84,18 +72,9 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
     let comparable = !matches!(cli.command, Command::Verify(_) | Command::Crash(_));
-    ensure!(
-        comparable || targets.len() == 1,
-        "this scenario compares nothing"
-    );
-    let rounds = cli
-        .common
-        .rounds
-        .unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
-    let outcome = |target: &Target| Outcome {
-        name: target.name.clone(),
-        samples: Vec::new(),
-    };
+    ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
+    let rounds = cli.common.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
+    let outcome = |target: &Target| Outcome { name: target.name.clone(), samples: Vec::new() };
     let mut outcomes: Vec<_> = targets.iter().map(outcome).collect();
     for round in 0..rounds.max(1) {
         // Nobody always goes first: what the first leaves behind would burden the others.

@@ -21,10 +21,7 @@ impl Pace {
     /// `rate` operations a second from now on; `0` means flat out.
     pub fn new(rate: f64) -> Self {
         let step = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));
-        Self {
-            due: Instant::now(),
-            step,
-        }
+        Self { due: Instant::now(), step }
     }
 
     /// Waits until the next operation is due and tells when that was. A server that is slow does
@@ -69,10 +66,7 @@ impl Recorder {
             operations: 0,
             last: Duration::ZERO,
         };
-        Self {
-            start,
-            inner: Arc::new(Mutex::new(inner)),
-        }
+        Self { start, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// Opens the record; taken once for many operations where they come in batches.
@@ -106,8 +100,7 @@ impl Recorded {
 
     /// Records one latency.
     pub fn latency(&mut self, latency: Duration) {
-        self.latency
-            .saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 }
 

@@ -45,12 +45,7 @@ fn start(cli: &Cli) -> anyhow::Result<bool> {
     let filler: &'static Filler = Box::leak(Box::new(Filler::new()));
     let nonce = format!("{:x}", now.as_millis());
     runtime(cli.common.threads)?.block_on(async {
-        let ctx = Context {
-            seed,
-            nonce,
-            epoch: Instant::now(),
-            filler,
-        };
+        let ctx = Context { seed, nonce, epoch: Instant::now(), filler };
         let outcomes = compare::run(&ctx, cli).await?;
         report::publish(cli, &ctx, &outcomes)
     })
@@ -60,9 +55,6 @@ fn start(cli: &Cli) -> anyhow::Result<bool> {
 fn runtime(threads: usize) -> std::io::Result<Runtime> {
     match threads {
         0 | 1 => Builder::new_current_thread().enable_all().build(),
-        threads => Builder::new_multi_thread()
-            .worker_threads(threads)
-            .enable_all()
-            .build(),
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
     }
 }

@@ -41,15 +41,9 @@ impl Sub for Cpu {
 
 fn parse_stat(stat: &str) -> Option<Cpu> {
     // The name of the program may hold spaces and parentheses; the fields begin behind the last.
-    let mut fields = stat
-        .get(stat.rfind(')')? + 1..)?
-        .split_ascii_whitespace()
-        .skip(11);
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
     let mut time = || Some(TICK * fields.next()?.parse().ok()?);
-    Some(Cpu {
-        user: time()?,
-        system: time()?,
-    })
+    Some(Cpu { user: time()?, system: time()? })
 }
 
 /// Memory in bytes.
@@ -71,16 +65,9 @@ impl Memory {
 fn parse_status(status: &str) -> Option<Memory> {
     let kilobytes = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':')
-            .trim()
-            .strip_suffix(" kB")?
-            .parse()
-            .ok()
+        line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse().ok()
     };
-    Some(Memory {
-        resident: kilobytes("VmRSS")? << 10,
-        peak: kilobytes("VmHWM")? << 10,
-    })
+    Some(Memory { resident: kilobytes("VmRSS")? << 10, peak: kilobytes("VmHWM")? << 10 })
 }
 
 /// The server and the bench at one moment.
@@ -96,22 +83,13 @@ impl Snapshot {
     /// Takes the CPU times now.
     pub fn take(server: Option<u32>) -> Self {
         let own = Cpu::of(std::process::id()).unwrap_or_default();
-        Self {
-            server: server.and_then(Cpu::of),
-            own,
-        }
+        Self { server: server.and_then(Cpu::of), own }
     }
 
     /// What was used since `earlier`.
     pub fn since(self, earlier: Self) -> Self {
-        let server = self
-            .server
-            .zip(earlier.server)
-            .map(|(now, then)| now - then);
-        Self {
-            server,
-            own: self.own - earlier.own,
-        }
+        let server = self.server.zip(earlier.server).map(|(now, then)| now - then);
+        Self { server, own: self.own - earlier.own }
     }
 }
 
@@ -131,10 +109,7 @@ mod tests {
     #[test]
     fn memory_is_in_bytes() {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
-        let memory = Memory {
-            resident: 1 << 20,
-            peak: 2 << 20,
-        };
+        let memory = Memory { resident: 1 << 20, peak: 2 << 20 };
         assert_eq!(parse_status(status), Some(memory));
         assert!(Memory::of(std::process::id()).is_some());
     }

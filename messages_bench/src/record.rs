@@ -138,11 +138,7 @@ fn sum(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    const RECORD: Record = Record {
-        writer: 3,
-        sequence: 70_000,
-        time: 1 << 40,
-    };
+    const RECORD: Record = Record { writer: 3, sequence: 70_000, time: 1 << 40 };
 
     #[test]
     fn a_record_survives_the_round_trip() {

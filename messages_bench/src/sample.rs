@@ -89,24 +89,12 @@ pub struct Sample {
 impl Sample {
     /// Adds a figure.
     pub fn figure(&mut self, name: &'static str, unit: &'static str, value: f64, better: Better) {
-        self.figures.push(Figure {
-            name,
-            unit,
-            value,
-            better,
-            over: Over::Median,
-        });
+        self.figures.push(Figure { name, unit, value, better, over: Over::Median });
     }
 
     /// Adds memory by which the server has grown.
     pub fn grown(&mut self, name: &'static str, unit: &'static str, value: f64) {
-        self.figures.push(Figure {
-            name,
-            unit,
-            value,
-            better: Better::Lower,
-            over: Over::Largest,
-        });
+        self.figures.push(Figure { name, unit, value, better: Better::Lower, over: Over::Largest });
     }
 
     /// Adds a number that only describes the run.
@@ -118,12 +106,7 @@ impl Sample {
     pub fn recorded(&mut self, recorder: &Recorder, rate: &'static str, lasted: Duration) {
         let recorded = recorder.open();
         let seconds = lasted.as_secs_f64().max(1e-9);
-        self.figure(
-            rate,
-            "/s",
-            recorded.operations as f64 / seconds,
-            Better::Higher,
-        );
+        self.figure(rate, "/s", recorded.operations as f64 / seconds, Better::Higher);
         self.latencies(&recorded.latency);
         self.timeline.clone_from(&recorded.timeline);
     }
@@ -133,13 +116,7 @@ impl Sample {
         if latency.is_empty() {
             return;
         }
-        let quantiles = [
-            ("p50", 0.5),
-            ("p90", 0.9),
-            ("p99", 0.99),
-            ("p99.9", 0.999),
-            ("max", 1.0),
-        ];
+        let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
         for (name, quantile) in quantiles {
             let micros = latency.value_at_quantile(quantile) as f64 / 1e3;
             self.figure(name, "µs", micros, Better::Lower);

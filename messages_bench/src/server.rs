@@ -56,18 +56,8 @@ impl Server {
         // The port stays the same over restarts, as it would for real clients.
         let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut flags = vec![format!("--durability={}", args.durability)];
-        flags.extend(
-            args.database_url
-                .iter()
-                .map(|url| format!("--database-url={url}")),
-        );
-        Ok(Self {
-            program,
-            listen,
-            dir: fs::canonicalize(dir)?,
-            flags,
-            child: None,
-        })
+        flags.extend(args.database_url.iter().map(|url| format!("--database-url={url}")));
+        Ok(Self { program, listen, dir: fs::canonicalize(dir)?, flags, child: None })
     }
 
     /// Its URL.
@@ -82,10 +72,7 @@ impl Server {
 
     /// Starts the process and does not wait for it to be ready.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let data = self.dir.join("data");
         fs::create_dir_all(&data)?;
         // Not the bench's directory: a configuration lying there is not meant for this server.
@@ -112,29 +99,17 @@ impl Server {
         let mut client = Client::new(Endpoint::parse(&self.url())?);
         while begun.elapsed() < limits::READY {
             let (uri, body) = (Uri::from_static("/readyz"), Outgoing::Whole(Bytes::new()));
-            let answer = client
-                .exchange(Method::GET, uri, None, body, limits::READY)
-                .await;
+            let answer = client.exchange(Method::GET, uri, None, body, limits::READY).await;
             if answer.is_ok_and(|reply| reply.head.status.is_success()) {
                 return Ok(begun.elapsed());
             }
             client.disconnect();
-            if let Some(status) = self
-                .child
-                .as_mut()
-                .and_then(|c| c.try_wait().ok().flatten())
-            {
-                bail!(
-                    "the server ended while starting ({status}): {}",
-                    self.last_words()
-                );
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
+                bail!("the server ended while starting ({status}): {}", self.last_words());
             }
             sleep(limits::READY_POLL).await;
         }
-        bail!(
-            "the server is not ready after {} s",
-            limits::READY.as_secs()
-        )
+        bail!("the server is not ready after {} s", limits::READY.as_secs())
     }
 
     /// The last lines of its log.
@@ -150,14 +125,9 @@ impl Server {
             return Ok(());
         };
         if let Some(status) = child.try_wait()? {
-            bail!(
-                "the server ended by itself ({status}): {}",
-                self.last_words()
-            );
+            bail!("the server ended by itself ({status}): {}", self.last_words());
         }
-        timeout(limits::REAP, child.kill())
-            .await
-            .context("the killed server does not go")??;
+        timeout(limits::REAP, child.kill()).await.context("the killed server does not go")??;
         Ok(())
     }
 }

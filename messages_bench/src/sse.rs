@@ -124,11 +124,7 @@ impl Sse {
             return bytes.len();
         };
         if field == Field::Event {
-            self.kind = if self.name == b"control" {
-                Kind::Control
-            } else {
-                Kind::Data
-            };
+            self.kind = if self.name == b"control" { Kind::Control } else { Kind::Data };
             self.name.clear();
         }
         self.returned = bytes[end] == b'\r';
@@ -176,10 +172,7 @@ mod tests {
 
     #[test]
     fn events_are_read_wherever_the_body_is_cut() {
-        let expected = (
-            "abcdefg:h\ni".to_owned(),
-            vec!["{\"a\":1}".into(), "{\"b\":\n2}".into()],
-        );
+        let expected = ("abcdefg:h\ni".to_owned(), vec!["{\"a\":1}".into(), "{\"b\":\n2}".into()]);
         assert_eq!(read([BODY.as_bytes()]), expected);
         for cut in 0..=BODY.len() {
             let (head, tail) = BODY.as_bytes().split_at(cut);

@@ -56,6 +56,19 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
     }
 
+    /// The document itself.
+    pub fn body(&self) -> String {
+        json_line(&Document {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            offset: self.tail.map(|tail| tail.to_string()),
+            bytes: self.tail.map(|tail| tail.bytes),
+        })
+    }
+
     fn at(self, tail: Offset) -> Self {
         Self { tail: Some(tail), ..self }
     }
@@ -134,20 +147,11 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let body = self.body();
         let Self { status, code, detail, tail, closed } = self;
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), code, detail, "request refused");
         }
-        let document = Document {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            code,
-            detail: &detail,
-            offset: tail.map(|tail| tail.to_string()),
-            bytes: tail.map(|tail| tail.bytes),
-        };
-        let body = json_line(&document);
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");

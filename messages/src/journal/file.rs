@@ -129,8 +129,10 @@ impl Journal for FileJournal {
         self.turn_over()?;
         let number = self.last_batch + 1;
         self.buffer.clear();
-        for (stream, change) in batch {
-            codec::encode_change(stream, change, self.current.number, number, &mut self.buffer);
+        let mut batch = batch.peekable();
+        while let Some((stream, change)) = batch.next() {
+            let place = (self.current.number, number, batch.peek().is_none());
+            codec::encode_change(stream, change, place, &mut self.buffer);
         }
         self.current.file.write_at(&self.buffer, self.current.end)?;
         if self.barrier {

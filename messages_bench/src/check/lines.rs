@@ -76,9 +76,7 @@ impl LineCheck {
         while !bytes.is_empty() {
             if let Some(broken) = &mut self.broken {
                 let room = (4 * EXCERPT_BYTES).saturating_sub(broken.got.len());
-                broken
-                    .got
-                    .extend_from_slice(&bytes[..room.min(bytes.len())]);
+                broken.got.extend_from_slice(&bytes[..room.min(bytes.len())]);
                 return;
             }
             let due = &self.line.as_bytes()[self.within..];
@@ -89,10 +87,7 @@ impl LineCheck {
                 let same = first_difference(due, bytes).unwrap_or(0);
                 self.within += same;
                 bytes = &bytes[same..];
-                self.broken = Some(Broken {
-                    at: at + same as u64,
-                    got: Vec::new(),
-                });
+                self.broken = Some(Broken { at: at + same as u64, got: Vec::new() });
                 continue;
             }
             self.within += length;
@@ -111,16 +106,12 @@ impl LineCheck {
             Some(broken) => {
                 let (at, kind) = (broken.at, self.kind(&broken.got));
                 let (want, got) = (excerpt(due.as_bytes()), excerpt(&broken.got));
-                Some(format!(
-                    "{kind}; first differing byte {at}: expected {want}, got {got}"
-                ))
+                Some(format!("{kind}; first differing byte {at}: expected {want}, got {got}"))
             }
             None if self.number < self.end => {
                 let (at, number) = (self.position, self.number);
                 let want = excerpt(due.as_bytes());
-                Some(format!(
-                    "lines missing from {number} on; ends at byte {at}: expected {want}"
-                ))
+                Some(format!("lines missing from {number} on; ends at byte {at}: expected {want}"))
             }
             None => None,
         }
@@ -146,9 +137,7 @@ impl LineCheck {
         let mut line = self.line.as_bytes()[..self.within].to_vec();
         line.extend_from_slice(got.split(|b| *b == b'\n').next().unwrap_or(got));
         let text = String::from_utf8_lossy(&line);
-        let number = text
-            .strip_suffix(&self.id)
-            .and_then(|t| t.strip_suffix(": "));
+        let number = text.strip_suffix(&self.id).and_then(|t| t.strip_suffix(": "));
         match number.and_then(|n| n.parse::<u64>().ok()) {
             Some(came) if came > self.number => {
                 format!("lines {}..{came} missing", self.number)
@@ -166,10 +155,7 @@ mod tests {
     use super::*;
 
     fn content(numbers: &[u64]) -> Vec<u8> {
-        numbers
-            .iter()
-            .flat_map(|i| format!("{i}: chan\n").into_bytes())
-            .collect()
+        numbers.iter().flat_map(|i| format!("{i}: chan\n").into_bytes()).collect()
     }
 
     /// The verdict, which must not depend on how the content was cut into pieces.
@@ -212,10 +198,7 @@ mod tests {
             let mut broken = content.clone();
             broken[at] ^= 1;
             let verdict = verdict(&broken, 3).expect("a difference");
-            assert!(
-                verdict.contains(&format!("first differing byte {at}:")),
-                "{verdict}"
-            );
+            assert!(verdict.contains(&format!("first differing byte {at}:")), "{verdict}");
         }
     }
 }

@@ -41,9 +41,7 @@ impl Truth {
         let same = first_difference(known, bytes).unwrap_or(0);
         let (want, got) = (excerpt(&known[same..]), excerpt(&bytes[same..]));
         let at = position + same;
-        Some(format!(
-            "byte {at} has changed: readers had seen {want}, now it is {got}"
-        ))
+        Some(format!("byte {at} has changed: readers had seen {want}, now it is {got}"))
     }
 }
 

@@ -10,20 +10,12 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain");
 
 fn uri(path: &str, id: &str, rest: &str) -> Uri {
     // Names that need no encoding keep the request as short as the other dialect's.
-    let id = utf8_percent_encode(id, NON_ALPHANUMERIC)
-        .to_string()
-        .replace("%2D", "-");
-    format!("{path}/{id}{rest}")
-        .parse()
-        .expect("percent-encoded text makes a URI")
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC).to_string().replace("%2D", "-");
+    format!("{path}/{id}{rest}").parse().expect("percent-encoded text makes a URI")
 }
 
 fn request(method: Method, path: &str, id: &str) -> Append {
-    Append {
-        method,
-        uri: uri(path, id, ""),
-        content_type: Some(CONTENT_TYPE),
-    }
+    Append { method, uri: uri(path, id, ""), content_type: Some(CONTENT_TYPE) }
 }
 
 /// Creates a stream.

@@ -48,11 +48,7 @@ impl Target {
         let durable = endpoint.path.contains("/v1/stream");
         Ok(Self {
             name: name.to_owned(),
-            dialect: if durable {
-                Dialect::Durable
-            } else {
-                Dialect::Plain
-            },
+            dialect: if durable { Dialect::Durable } else { Dialect::Plain },
             endpoint,
             pid,
             patience: Arc::default(),
@@ -122,19 +118,13 @@ impl Session {
         loop {
             let body = Outgoing::Whole(body.clone());
             let content_type = content_type.cloned();
-            let sent = self
-                .client
-                .send(method.clone(), uri.clone(), content_type, body)
-                .await;
+            let sent = self.client.send(method.clone(), uri.clone(), content_type, body).await;
             let mut reply = sent?;
             if reply.head.status.is_success() {
                 return Ok(reply);
             }
             let pause = patience(&reply);
-            let failure = self
-                .client
-                .refusal(format!("{method} {uri}"), &mut reply)
-                .await;
+            let failure = self.client.refusal(format!("{method} {uri}"), &mut reply).await;
             match pause {
                 Some(pause) if Instant::now() + pause < give_up => {
                     self.patience.fetch_add(1, Ordering::Relaxed);
@@ -148,9 +138,7 @@ impl Session {
     /// The same for requests whose answer is the status alone.
     async fn tell(&mut self, append: &Append, body: &Bytes) -> Result<(), Failure> {
         let content_type = append.content_type.as_ref();
-        let mut reply = self
-            .ask(&append.method, &append.uri, content_type, body)
-            .await?;
+        let mut reply = self.ask(&append.method, &append.uri, content_type, body).await?;
         self.client.drain(&mut reply).await
     }
 
@@ -204,10 +192,7 @@ impl Session {
     /// Ends a stream where the protocol's readers wait for that.
     pub async fn seal(&mut self, id: &str) -> Result<(), Failure> {
         match self.dialect {
-            Dialect::Plain => {
-                self.tell(&plain::close(&self.path, id), &Bytes::new())
-                    .await
-            }
+            Dialect::Plain => self.tell(&plain::close(&self.path, id), &Bytes::new()).await,
             Dialect::Durable => Ok(()),
         }
     }
@@ -256,11 +241,7 @@ impl Session {
         follow: &mut Follow,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<bool, Failure> {
-        let Some(bytes) = self
-            .client
-            .piece_within(&mut follow.reply, self.silence)
-            .await?
-        else {
+        let Some(bytes) = self.client.piece_within(&mut follow.reply, self.silence).await? else {
             return Ok(false);
         };
         match &mut follow.events {
@@ -279,10 +260,7 @@ impl Session {
         let uri = plain::produce(&self.path, freq, max);
         let body = Bytes::copy_from_slice(id.as_bytes());
         let reply = self.ask(&Method::POST, &uri, None, &body).await?;
-        Ok(Follow {
-            reply,
-            events: None,
-        })
+        Ok(Follow { reply, events: None })
     }
 
     /// The end of a stream on the plain interface; `None` when there is no such stream.
@@ -304,20 +282,14 @@ impl Session {
         limit: Duration,
     ) -> Result<Option<Tail>, Failure> {
         let uri = plain::write(&self.path, id, Some(offset), "false");
-        let mut reply = self
-            .client
-            .exchange(Method::PUT, uri, None, body, limit)
-            .await?;
+        let mut reply = self.client.exchange(Method::PUT, uri, None, body, limit).await?;
         let tail = Tail::of(&reply);
         if reply.head.status.is_success() || reply.head.status == StatusCode::CONFLICT {
             let conflict = reply.head.status == StatusCode::CONFLICT;
             self.client.drain(&mut reply).await?;
             return Ok(tail.map(|tail| Tail { conflict, ..tail }));
         }
-        Err(self
-            .client
-            .refusal(format!("PUT {id} at {offset}"), &mut reply)
-            .await)
+        Err(self.client.refusal(format!("PUT {id} at {offset}"), &mut reply).await)
     }
 }
 

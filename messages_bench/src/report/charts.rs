@@ -17,13 +17,8 @@ pub fn latency(words: &words::Words, outcomes: &[Outcome]) -> String {
     let (mut nines, mut min, mut max) = (1f64, f64::INFINITY, 0f64);
     for outcome in outcomes {
         let mut all = histogram();
-        for latency in outcome
-            .samples
-            .iter()
-            .filter_map(|sample| sample.latency.as_ref())
-        {
-            all.add(latency)
-                .expect("all histograms have the same bounds");
+        for latency in outcome.samples.iter().filter_map(|sample| sample.latency.as_ref()) {
+            all.add(latency).expect("all histograms have the same bounds");
         }
         if all.is_empty() {
             continue;
@@ -40,10 +35,7 @@ pub fn latency(words: &words::Words, outcomes: &[Outcome]) -> String {
         let points: Vec<_> = (0..=steps).map(point).collect();
         let of_all = |seed, f: fn(f64, f64) -> f64| points.iter().map(|p| p.1).fold(seed, f);
         (min, max) = (of_all(min, f64::min), of_all(max, f64::max));
-        series.push(Series {
-            name: outcome.name.clone(),
-            points,
-        });
+        series.push(Series { name: outcome.name.clone(), points });
     }
     if series.is_empty() {
         return String::new();
@@ -56,9 +48,7 @@ pub fn latency(words: &words::Words, outcomes: &[Outcome]) -> String {
     };
     let x = Axis {
         label: "share of operations that were at least as fast".to_owned(),
-        ticks: (0..=nines as u32)
-            .map(|n| (f64::from(n), percent(n)))
-            .collect(),
+        ticks: (0..=nines as u32).map(|n| (f64::from(n), percent(n))).collect(),
         range: (0.0, nines),
         logarithmic: false,
     };
@@ -68,18 +58,9 @@ pub fn latency(words: &words::Words, outcomes: &[Outcome]) -> String {
     } else {
         Axis::linear("latency", max, duration)
     };
-    let about = if wide {
-        " The scale is logarithmic."
-    } else {
-        ""
-    };
+    let about = if wide { " The scale is logarithmic." } else { "" };
     let about = format!("{}{about}", words.latency_about);
-    card(
-        words.latency,
-        &about,
-        &legend(outcomes),
-        &curves(&series, &x, &y),
-    )
+    card(words.latency, &about, &legend(outcomes), &curves(&series, &x, &y))
 }
 
 /// Microseconds in the unit that suits them.
@@ -98,34 +79,17 @@ pub fn timeline(words: &words::Words, outcomes: &[Outcome]) -> String {
     let step = limits::TIMELINE_STEP.as_secs_f64();
     let mut series = Vec::new();
     for outcome in outcomes {
-        let runs: Vec<&Vec<u64>> = outcome
-            .samples
-            .iter()
-            .map(|sample| &sample.timeline)
-            .collect();
+        let runs: Vec<&Vec<u64>> = outcome.samples.iter().map(|sample| &sample.timeline).collect();
         // The last step is rarely a whole one.
-        let length = runs
-            .iter()
-            .map(|run| run.len().saturating_sub(1))
-            .min()
-            .unwrap_or(0);
+        let length = runs.iter().map(|run| run.len().saturating_sub(1)).min().unwrap_or(0);
         let group = length.div_ceil(TIMELINE_POINTS).max(1);
         let point = |at: usize| {
-            let sum: u64 = runs
-                .iter()
-                .flat_map(|run| &run[at * group..(at + 1) * group])
-                .sum();
+            let sum: u64 = runs.iter().flat_map(|run| &run[at * group..(at + 1) * group]).sum();
             let seconds = step * group as f64 * runs.len() as f64;
-            (
-                (at as f64 + 0.5) * group as f64 * step,
-                sum as f64 / seconds / words.scale,
-            )
+            ((at as f64 + 0.5) * group as f64 * step, sum as f64 / seconds / words.scale)
         };
         let points: Vec<_> = (0..length / group).map(point).collect();
-        series.push(Series {
-            name: outcome.name.clone(),
-            points,
-        });
+        series.push(Series { name: outcome.name.clone(), points });
     }
     let all = || series.iter().flat_map(|series| &series.points);
     if all().count() < 3 {
@@ -133,9 +97,7 @@ pub fn timeline(words: &words::Words, outcomes: &[Outcome]) -> String {
     }
     let end = all().map(|point| point.0).fold(0.0, f64::max);
     let most = all().map(|point| point.1).fold(0.0, f64::max);
-    let mut x = Axis::linear("seconds", end, |v| {
-        format!("{}", (v * 100.0).round() / 100.0)
-    });
+    let mut x = Axis::linear("seconds", end, |v| format!("{}", (v * 100.0).round() / 100.0));
     x.range.1 = end;
     x.ticks.retain(|tick| tick.0 <= end);
     let y = Axis::linear(words.rate, most, number);

@@ -22,20 +22,13 @@ impl Environment {
     /// Looks around.
     pub fn read(note: &str) -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = info
-            .lines()
-            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let words: Vec<String> = std::env::args().skip(1).collect();
         Self {
-            cpu: model
-                .map_or("unknown CPU", |(_, name)| name)
-                .trim()
-                .to_owned(),
+            cpu: model.map_or("unknown CPU", |(_, name)| name).trim().to_owned(),
             cores,
             kernel: kernel.trim().to_owned(),
             date: date(since.as_secs()),
@@ -51,20 +44,9 @@ impl Environment {
 
     /// The part of the page about it.
     pub fn html(&self, seed: u64) -> String {
-        let Self {
-            cpu,
-            cores,
-            kernel,
-            date,
-            command,
-            note,
-        } = self;
+        let Self { cpu, cores, kernel, date, command, note } = self;
         let (cpu, note, command) = (escape(cpu), escape(note), escape(command));
-        let note = if note.is_empty() {
-            note
-        } else {
-            format!("<dt>Note</dt><dd>{note}</dd>")
-        };
+        let note = if note.is_empty() { note } else { format!("<dt>Note</dt><dd>{note}</dd>") };
         format!(
             "<section class=\"card\"><h2>Where and how</h2><dl>\
              <dt>Machine</dt><dd>{cpu}, {cores} cores, shared by servers and bench</dd>\
@@ -76,19 +58,8 @@ impl Environment {
 
     /// One line about it.
     pub fn line(&self) -> String {
-        let Self {
-            cpu,
-            cores,
-            kernel,
-            date,
-            command,
-            note,
-        } = self;
-        let note = if note.is_empty() {
-            String::new()
-        } else {
-            format!(" · {note}")
-        };
+        let Self { cpu, cores, kernel, date, command, note } = self;
+        let note = if note.is_empty() { String::new() } else { format!(" · {note}") };
         format!("{cpu} · {cores} cores · Linux {kernel} · {date} · {command}{note}")
     }
 }

@@ -12,10 +12,7 @@ use crate::sample::{Better, Figure};
 
 /// Text as HTML shows it.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The page.
@@ -28,10 +25,7 @@ pub fn page(scenario: &str, environment: &Environment, outcomes: &[Outcome], see
         1 => ("wrong", "1 fault".to_owned()),
         n => ("wrong", format!("{} faults", number(n as f64))),
     };
-    let names: Vec<String> = outcomes
-        .iter()
-        .map(|outcome| escape(&outcome.name))
-        .collect();
+    let names: Vec<String> = outcomes.iter().map(|outcome| escape(&outcome.name)).collect();
     let (title, names, note) = (words.title, names.join(" and "), note(environment.note()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
@@ -55,11 +49,7 @@ pub fn page(scenario: &str, environment: &Environment, outcomes: &[Outcome], see
 
 /// The remark, on a line of its own.
 fn note(note: &str) -> String {
-    if note.is_empty() {
-        String::new()
-    } else {
-        format!("<p>{}</p>", escape(note))
-    }
+    if note.is_empty() { String::new() } else { format!("<p>{}</p>", escape(note)) }
 }
 
 /// The most important figures, large.
@@ -85,13 +75,7 @@ fn tiles(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
     // With deliveries, the appends behind them come later in the list and are left to the table.
     let shown = shown.filter(|f| f.name != "appends" || value_of(own, "deliveries").is_none());
     for figure in shown.take(4) {
-        let Figure {
-            name,
-            value,
-            unit,
-            better,
-            ..
-        } = figure;
+        let Figure { name, value, unit, better, .. } = figure;
         put(
             &mut html,
             format_args!(
@@ -141,10 +125,7 @@ pub fn legend(outcomes: &[Outcome]) -> String {
     let mut html = String::from("<div class=\"legend\">");
     for (at, outcome) in outcomes.iter().enumerate() {
         let (colour, name) = (colour(at), escape(&outcome.name));
-        put(
-            &mut html,
-            format_args!("<span><i style=\"background:{colour}\"></i>{name}</span>"),
-        );
+        put(&mut html, format_args!("<span><i style=\"background:{colour}\"></i>{name}</span>"));
     }
     html + "</div>"
 }
@@ -162,27 +143,16 @@ fn comparison(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
     let mut groups = Vec::new();
     for figure in own.iter().filter(|figure| figure.better != Better::Neither) {
         let values: Vec<f64> = std::iter::once(figure.value)
-            .chain(
-                peers
-                    .iter()
-                    .map(|peer| value_of(peer, figure.name).unwrap_or(0.0)),
-            )
+            .chain(peers.iter().map(|peer| value_of(peer, figure.name).unwrap_or(0.0)))
             .collect();
         if values.iter().all(|value| *value == 0.0) {
             continue;
         }
-        let hint = if figure.better == Better::Higher {
-            "more is better"
-        } else {
-            "less is better"
-        };
+        let hint =
+            if figure.better == Better::Higher { "more is better" } else { "less is better" };
         let text = |value: &f64| (*value, format!("{} {}", number(*value), figure.unit));
         let values = values.iter().map(text).collect();
-        groups.push(Bars {
-            name: figure.name.to_owned(),
-            hint,
-            values,
-        });
+        groups.push(Bars { name: figure.name.to_owned(), hint, values });
     }
     card(
         "Side by side",
@@ -199,36 +169,18 @@ fn figures(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
     };
     let mut html = String::from("<div class=\"scroll\"><table><tr><th>figure</th><th>unit</th>");
     for outcome in outcomes {
-        put(
-            &mut html,
-            format_args!("<th>{}</th>", escape(&outcome.name)),
-        );
+        put(&mut html, format_args!("<th>{}</th>", escape(&outcome.name)));
     }
     for peer in &outcomes[1..] {
-        put(
-            &mut html,
-            format_args!("<th>ratio to {}</th>", escape(&peer.name)),
-        );
+        put(&mut html, format_args!("<th>ratio to {}</th>", escape(&peer.name)));
     }
     html.push_str("</tr>");
     for figure in own {
-        let Figure {
-            name,
-            unit,
-            value,
-            better,
-            ..
-        } = figure;
-        put(
-            &mut html,
-            format_args!("<tr><td>{name}</td><td>{unit}</td>"),
-        );
+        let Figure { name, unit, value, better, .. } = figure;
+        put(&mut html, format_args!("<tr><td>{name}</td><td>{unit}</td>"));
         for (outcome, figures) in outcomes.iter().zip(medians) {
             let median = value_of(figures, name).map(number).unwrap_or_default();
-            put(
-                &mut html,
-                format_args!("<td>{median}{}</td>", spread(outcome, name)),
-            );
+            put(&mut html, format_args!("<td>{median}{}</td>", spread(outcome, name)));
         }
         for other in peers.iter().map(|peer| value_of(peer, name)) {
             let class = other.map_or("", |other| class(*better, *value, other));
@@ -238,11 +190,7 @@ fn figures(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
         html.push_str("</tr>");
     }
     html.push_str("</table></div>");
-    let rounds = outcomes
-        .iter()
-        .map(|outcome| outcome.samples.len())
-        .max()
-        .unwrap_or(0);
+    let rounds = outcomes.iter().map(|outcome| outcome.samples.len()).max().unwrap_or(0);
     let about = match rounds {
         0 | 1 => "From one run.".to_owned(),
         n => format!(
@@ -254,14 +202,10 @@ fn figures(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
 
 /// The smallest and the largest value of a figure, if there were several runs.
 fn spread(outcome: &Outcome, name: &str) -> String {
-    let values = outcome
-        .samples
-        .iter()
-        .filter_map(|sample| value_of(&sample.figures, name));
-    let (least, most) = values.fold(
-        (f64::INFINITY, f64::NEG_INFINITY),
-        |(least, most), value| (least.min(value), most.max(value)),
-    );
+    let values = outcome.samples.iter().filter_map(|sample| value_of(&sample.figures, name));
+    let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| {
+        (least.min(value), most.max(value))
+    });
     if outcome.samples.len() < 2 || least >= most {
         return String::new();
     }
@@ -274,22 +218,13 @@ fn fault_list(outcomes: &[Outcome]) -> String {
         return String::new();
     }
     let mut html = String::from("<ul class=\"faults\">");
-    let all = outcomes
-        .iter()
-        .flat_map(|o| o.samples.iter().map(move |s| (&o.name, s)));
+    let all = outcomes.iter().flat_map(|o| o.samples.iter().map(move |s| (&o.name, s)));
     let all = all.flat_map(|(name, sample)| sample.faults.list.iter().map(move |f| (name, f)));
     for (name, fault) in all.take(limits::FAULTS_ON_PAGE) {
-        put(
-            &mut html,
-            format_args!("<li>{}: {}</li>", escape(name), escape(fault)),
-        );
+        put(&mut html, format_args!("<li>{}: {}</li>", escape(name), escape(fault)));
     }
     html.push_str("</ul>");
-    let about = format!(
-        "{} in all; the first {} are shown.",
-        total,
-        limits::FAULTS_ON_PAGE
-    );
+    let about = format!("{} in all; the first {} are shown.", total, limits::FAULTS_ON_PAGE);
     card("Faults", &about, "", &html)
 }
 

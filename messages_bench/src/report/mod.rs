@@ -28,19 +28,11 @@ pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result
     for outcome in outcomes {
         right &= outcome.faults() == 0;
         // Every one of them: each may be the only trace of its cause.
-        let faults = outcome
-            .samples
-            .iter()
-            .flat_map(|sample| &sample.faults.list);
+        let faults = outcome.samples.iter().flat_map(|sample| &sample.faults.list);
         for fault in faults {
             eprintln!("{}: {fault}", outcome.name);
         }
-        println!(
-            "{}: {} faults (seed {})",
-            outcome.name,
-            outcome.faults(),
-            ctx.seed
-        );
+        println!("{}: {} faults (seed {})", outcome.name, outcome.faults(), ctx.seed);
     }
     if let Some(path) = &cli.common.json {
         let text = serde_json::to_string_pretty(&document(cli, ctx, &environment, outcomes))?;

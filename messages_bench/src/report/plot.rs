@@ -69,10 +69,7 @@ impl Axis {
         values.push(decade);
         // The last value below the smallest and the first above the largest frame the curve.
         let first = values.iter().rposition(|v| *v <= min).unwrap_or(0);
-        let last = values
-            .iter()
-            .position(|v| *v >= max)
-            .unwrap_or(values.len() - 1);
+        let last = values.iter().position(|v| *v >= max).unwrap_or(values.len() - 1);
         let values = &values[first..=last.max(first + 1).min(values.len() - 1)];
         Self {
             label: label.to_owned(),
@@ -86,9 +83,7 @@ impl Axis {
 /// The nearest of 1, 2 and 5 times a power of ten that is not smaller.
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|f| f * power >= step * 0.999_999);
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= step * 0.999_999);
     power * factor.unwrap_or(10.0)
 }
 
@@ -180,10 +175,7 @@ fn curve(svg: &mut String, series: &Series, number: usize, x: &Axis, y: &Axis, u
             ),
         );
     }
-    put(
-        svg,
-        format_args!("<polyline class=\"curve\" stroke=\"{colour}\" points=\"{path}\"/>"),
-    );
+    put(svg, format_args!("<polyline class=\"curve\" stroke=\"{colour}\" points=\"{path}\"/>"));
     let name = super::html::escape(&series.name);
     put(
         svg,
@@ -216,11 +208,7 @@ pub fn bars(groups: &[Bars]) -> String {
     const NAME: f64 = 200.0;
     let group = |group: &Bars| group.values.len() as f64 * (BAR + 3.0) + GAP;
     let mut svg = String::new();
-    open(
-        &mut svg,
-        groups.iter().map(group).sum(),
-        "comparison of the figures",
-    );
+    open(&mut svg, groups.iter().map(group).sum(), "comparison of the figures");
     let mut top = 0.0;
     for bars in groups {
         let (name, hint) = (super::html::escape(&bars.name), bars.hint);
@@ -233,11 +221,7 @@ pub fn bars(groups: &[Bars]) -> String {
                 top + 29.0,
             ),
         );
-        let most = bars
-            .values
-            .iter()
-            .map(|(value, _)| *value)
-            .fold(f64::MIN_POSITIVE, f64::max);
+        let most = bars.values.iter().map(|(value, _)| *value).fold(f64::MIN_POSITIVE, f64::max);
         for (number, (value, text)) in bars.values.iter().enumerate() {
             let y = top + number as f64 * (BAR + 3.0);
             let length = (value / most * (WIDTH - NAME - 150.0)).max(2.0);

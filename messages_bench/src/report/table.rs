@@ -22,21 +22,10 @@ pub fn table(outcomes: &[Outcome]) -> Table {
     for figure in own {
         let of_peer = |peer: &Vec<Figure>| value_of(peer, figure.name);
         let peers: Vec<Option<f64>> = others.iter().map(of_peer).collect();
-        let mut row = vec![
-            Cell::new(figure.name),
-            Cell::new(figure.unit),
-            right(number(figure.value)),
-        ];
-        row.extend(
-            peers
-                .iter()
-                .map(|v| right(v.map(number).unwrap_or_default())),
-        );
-        row.extend(
-            peers
-                .iter()
-                .map(|v| right(ratio(figure.value, *v).unwrap_or_default())),
-        );
+        let mut row =
+            vec![Cell::new(figure.name), Cell::new(figure.unit), right(number(figure.value))];
+        row.extend(peers.iter().map(|v| right(v.map(number).unwrap_or_default())));
+        row.extend(peers.iter().map(|v| right(ratio(figure.value, *v).unwrap_or_default())));
         table.add_row(row);
     }
     table
@@ -44,10 +33,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
 
 /// The value of the figure of this name.
 pub fn value_of(figures: &[Figure], name: &str) -> Option<f64> {
-    figures
-        .iter()
-        .find(|figure| figure.name == name)
-        .map(|figure| figure.value)
+    figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
 }
 
 fn right(text: String) -> Cell {
@@ -56,8 +42,7 @@ fn right(text: String) -> Cell {
 
 /// How many times as much as the peer.
 pub fn ratio(own: f64, peer: Option<f64>) -> Option<String> {
-    peer.filter(|peer| *peer > 0.0)
-        .map(|peer| format!("{:.2}×", own / peer))
+    peer.filter(|peer| *peer > 0.0).map(|peer| format!("{:.2}×", own / peer))
 }
 
 /// A number with as many digits as it deserves, and its thousands set apart.
@@ -88,17 +73,6 @@ mod tests {
     #[test]
     fn numbers_are_legible() {
         let shown = [1234567.8, 1000.0, 999.94, 12.345, 0.1234, 0.0, -1234.0].map(number);
-        assert_eq!(
-            shown,
-            [
-                "1,234,568",
-                "1,000",
-                "999.9",
-                "12.35",
-                "0.123",
-                "0",
-                "-1,234"
-            ]
-        );
+        assert_eq!(shown, ["1,234,568", "1,000", "999.9", "12.35", "0.123", "0", "-1,234"]);
     }
 }

@@ -67,28 +67,19 @@ pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::R
     record::check_size(args.size)?;
     ensure!(args.connections > 0, "--connections must be 1 or more");
     let count = args.streams.unwrap_or(args.connections).max(1);
-    let streams: Vec<_> = (0..count)
-        .map(|i| ctx.stream("append", &target.name, i))
-        .collect();
+    let streams: Vec<_> = (0..count).map(|i| ctx.stream("append", &target.name, i)).collect();
     let mut session = Session::new(target);
     for stream in &streams {
         session.create(stream, &bytes::Bytes::new()).await?;
     }
     let memory = target.pid.and_then(Memory::of);
-    let warmup = if args.count.is_some() {
-        0.0
-    } else {
-        args.warmup
-    };
+    let warmup = if args.count.is_some() { 0.0 } else { args.warmup };
     let start = Instant::now() + Duration::from_secs_f64(warmup);
     let load = Arc::new(Load {
         args: args.clone(),
         streams,
         recorder: Recorder::new(start),
-        until: args
-            .count
-            .is_none()
-            .then(|| start + Duration::from_secs_f64(args.duration)),
+        until: args.count.is_none().then(|| start + Duration::from_secs_f64(args.duration)),
         budget: AtomicU64::new(args.count.unwrap_or(u64::MAX)),
     });
     let (used, written) = drive(ctx, &load, target).await?;
@@ -129,10 +120,7 @@ async fn drive(
     while let Some(worker) = workers.join_next().await {
         written.push(worker?);
     }
-    Ok((
-        used.unwrap_or_else(|| Snapshot::take(server).since(before)),
-        written,
-    ))
+    Ok((used.unwrap_or_else(|| Snapshot::take(server).since(before)), written))
 }
 
 /// One connection: writes to its own streams in turns.
@@ -144,13 +132,8 @@ async fn worker(
     filler: &'static record::Filler,
 ) -> Written {
     let (count, connections) = (load.streams.len(), load.args.connections);
-    let own: Vec<usize> = (number % count..count)
-        .step_by(connections.max(1))
-        .collect();
-    let appends: Vec<_> = own
-        .iter()
-        .map(|at| session.prepare(&load.streams[*at]))
-        .collect();
+    let own: Vec<usize> = (number % count..count).step_by(connections.max(1)).collect();
+    let appends: Vec<_> = own.iter().map(|at| session.prepare(&load.streams[*at])).collect();
     let worker = number as u32;
     let mut ledgers: Vec<_> = own.iter().map(|at| (*at, Ledger::default())).collect();
     let mut failure = None;
@@ -159,11 +142,7 @@ async fn worker(
         let ledger = &mut ledgers[turn].1;
         let began = Instant::now();
         let time = u64::try_from(began.duration_since(epoch).as_nanos()).unwrap_or(u64::MAX);
-        let record = Record {
-            writer: worker,
-            sequence: ledger.issued,
-            time,
-        };
+        let record = Record { writer: worker, sequence: ledger.issued, time };
         let body = filler.encode(record, load.args.size);
         ledger.issued += 1;
         if let Err(error) = session.append(&appends[turn], &body).await {
@@ -176,11 +155,7 @@ async fn worker(
         }
         turn = (turn + 1) % own.len();
     }
-    Written {
-        worker,
-        ledgers,
-        failure,
-    }
+    Written { worker, ledgers, failure }
 }
 
 impl Load {
@@ -202,9 +177,7 @@ async fn verify(
     let mut ledgers = vec![Ledgers::new(); load.streams.len()];
     for worker in written {
         if let Some(failure) = &worker.failure {
-            sample
-                .faults
-                .add(format!("writer {}: {failure}", worker.worker));
+            sample.faults.add(format!("writer {}: {failure}", worker.worker));
         }
         for (stream, ledger) in &worker.ledgers {
             ledgers[*stream].insert(worker.worker, ledger.clone());
@@ -214,15 +187,8 @@ async fn verify(
     let mut session = Session::new(target);
     let mut records = 0;
     for (stream, ledgers) in load.streams.iter().zip(&ledgers) {
-        records += read_back(
-            ctx,
-            &mut session,
-            stream,
-            ledgers,
-            load.args.size,
-            &mut sample.faults,
-        )
-        .await;
+        records +=
+            read_back(ctx, &mut session, stream, ledgers, load.args.size, &mut sample.faults).await;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -241,9 +207,7 @@ pub async fn read_back(
     let mut check = RecordCheck::new(size);
     let mut read = session.seal(stream).await;
     if read.is_ok() {
-        read = session
-            .read(stream, |piece| check.feed(ctx.filler, piece, |_| ()))
-            .await;
+        read = session.read(stream, |piece| check.feed(ctx.filler, piece, |_| ())).await;
     }
     if let Err(failure) = read {
         faults.add(format!("{stream}: reading back: {failure}"));

@@ -93,11 +93,7 @@ async fn create(
             return None;
         }
         let began = Instant::now();
-        let record = Record {
-            writer: number as u32,
-            sequence: 0,
-            time: ctx.nanos(began),
-        };
+        let record = Record { writer: number as u32, sequence: 0, time: ctx.nanos(began) };
         let body = ctx.filler.encode(record, args.size);
         let stream = ctx.stream("new", &target.name, number as usize);
         if let Err(failure) = session.create(&stream, &body).await {
@@ -119,10 +115,7 @@ async fn spot_check(ctx: &Context, args: &CardinalityArgs, target: &Target, samp
         let part = args.count / checked;
         let number = turn * part + random.below(part);
         let stream = ctx.stream("new", &target.name, number as usize);
-        let ledger = Ledger {
-            issued: 1,
-            doubtful: Vec::new(),
-        };
+        let ledger = Ledger { issued: 1, doubtful: Vec::new() };
         let ledgers = Ledgers::from([(number as u32, ledger)]);
         let faults = &mut sample.faults;
         records += read_back(ctx, &mut session, &stream, &ledgers, args.size, faults).await;

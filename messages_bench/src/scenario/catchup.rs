@@ -54,13 +54,7 @@ pub async fn run(ctx: &Context, args: &CatchupArgs, target: &Target) -> anyhow::
     let mut readers = JoinSet::new();
     for _ in 0..args.readers {
         let (session, stream) = (Session::new(target), stream.clone());
-        readers.spawn(read(
-            session,
-            stream,
-            content.clone(),
-            recorder.clone(),
-            until,
-        ));
+        readers.spawn(read(session, stream, content.clone(), recorder.clone(), until));
     }
     run_clock(format!("catch up on {}", target.name), until).await;
     let reads = readers.join_all().await;
@@ -82,9 +76,7 @@ pub async fn run(ctx: &Context, args: &CatchupArgs, target: &Target) -> anyhow::
     }
     sample.count("whole reads", reads.iter().map(|read| read.times).sum());
     for (number, read) in reads.into_iter().enumerate() {
-        sample
-            .faults
-            .add_all(&format!("{stream}, reader {number}"), read.fault);
+        sample.faults.add_all(&format!("{stream}, reader {number}"), read.fault);
     }
     Ok(sample)
 }
@@ -132,8 +124,5 @@ async fn read(
 fn difference(position: usize, due: &[u8], piece: &[u8]) -> String {
     let same = first_difference(due, piece).unwrap_or(due.len().min(piece.len()));
     let (want, got) = (excerpt(&due[same..]), excerpt(&piece[same..]));
-    format!(
-        "wrong from byte {} on: expected {want}, got {got}",
-        position + same
-    )
+    format!("wrong from byte {} on: expected {want}, got {got}", position + same)
 }

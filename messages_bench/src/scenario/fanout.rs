@@ -86,9 +86,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     record::check_size(args.size)?;
     connections()?;
     let count = args.streams.max(1);
-    let streams: Vec<_> = (0..count)
-        .map(|i| ctx.stream("fanout", &target.name, i))
-        .collect();
+    let streams: Vec<_> = (0..count).map(|i| ctx.stream("fanout", &target.name, i)).collect();
     let mut session = Session::new(target);
     for stream in &streams {
         session.create(stream, &Bytes::new()).await?;
@@ -108,9 +106,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     for reader in connected {
         let watch = watch[reader.stream].clone();
         let (recorder, dialect) = (recorder.clone(), target.dialect);
-        readers.spawn(read(
-            ctx.epoch, ctx.filler, args.size, reader, watch, recorder, dialect,
-        ));
+        readers.spawn(read(ctx.epoch, ctx.filler, args.size, reader, watch, recorder, dialect));
     }
     let mut sample = Sample::default();
     let ledgers = write(ctx, args, target, &streams, &stage, &mut sample).await?;
@@ -125,12 +121,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     sample.recorded(&recorder, "deliveries", last);
     let written: u32 = ledgers.iter().map(|ledger| ledger.issued).sum();
     let seconds = last.as_secs_f64().max(1e-9);
-    sample.figure(
-        "appends",
-        "/s",
-        f64::from(written) / seconds,
-        Better::Higher,
-    );
+    sample.figure("appends", "/s", f64::from(written) / seconds, Better::Higher);
     sample.cpu(used, deliveries, "µs/delivery");
     let each = |now: Option<Memory>| {
         let (now, without) = now.zip(without)?;
@@ -170,12 +161,7 @@ async fn connect(
             session.expect_silence(Duration::from_secs_f64(args.idle + args.duration));
             let follow = session.follow(&streams[stream]).await?;
             bar.inc(1);
-            anyhow::Ok(Connected {
-                number,
-                stream,
-                session,
-                follow,
-            })
+            anyhow::Ok(Connected { number, stream, session, follow })
         }
     };
     let connected = stream::iter((0..args.readers).map(connect)).buffer_unordered(CONNECTING);
@@ -195,27 +181,18 @@ async fn write(
 ) -> anyhow::Result<Vec<Ledger>> {
     let until = Instant::now() + Duration::from_secs_f64(args.duration);
     let clock = run_clock(format!("fan out on {}", target.name), until);
-    let writers = streams
-        .iter()
-        .zip(stages)
-        .map(|(stream, stage)| async move {
-            let mut session = Session::new(target);
-            let (ledger, failure) = writer(ctx, args, &mut session, stream, until).await;
-            stage.send_replace(Stage::Written(u64::from(ledger.issued)));
-            // Where a closed stream ends its readers' responses, they check that end as well.
-            let sealed = session
-                .seal(stream)
-                .await
-                .err()
-                .map(|failure| failure.to_string());
-            (ledger, failure.or(sealed))
-        });
+    let writers = streams.iter().zip(stages).map(|(stream, stage)| async move {
+        let mut session = Session::new(target);
+        let (ledger, failure) = writer(ctx, args, &mut session, stream, until).await;
+        stage.send_replace(Stage::Written(u64::from(ledger.issued)));
+        // Where a closed stream ends its readers' responses, they check that end as well.
+        let sealed = session.seal(stream).await.err().map(|failure| failure.to_string());
+        (ledger, failure.or(sealed))
+    });
     let (written, ()) = tokio::join!(futures::future::join_all(writers), clock);
     let mut ledgers = Vec::with_capacity(written.len());
     for ((ledger, failure), stream) in written.into_iter().zip(streams) {
-        sample
-            .faults
-            .add_all(stream, failure.map(|failure| format!("writer: {failure}")));
+        sample.faults.add_all(stream, failure.map(|failure| format!("writer: {failure}")));
         ledgers.push(ledger);
     }
     Ok(ledgers)
@@ -236,16 +213,9 @@ async fn writer(
         if due >= until {
             return (ledger, None);
         }
-        let record = Record {
-            writer: WRITER,
-            sequence: ledger.issued,
-            time: ctx.nanos(due),
-        };
+        let record = Record { writer: WRITER, sequence: ledger.issued, time: ctx.nanos(due) };
         ledger.issued += 1;
-        if let Err(failure) = session
-            .append(&append, &ctx.filler.encode(record, args.size))
-            .await
-        {
+        if let Err(failure) = session.append(&append, &ctx.filler.encode(record, args.size)).await {
             ledger.doubtful.push(record.sequence);
             return (ledger, Some(failure.to_string()));
         }
@@ -262,12 +232,7 @@ async fn read(
     recorder: Recorder,
     dialect: Dialect,
 ) -> Reader {
-    let Connected {
-        number,
-        stream,
-        mut session,
-        mut follow,
-    } = reader;
+    let Connected { number, stream, mut session, mut follow } = reader;
     let mut check = RecordCheck::new(size);
     let mut stage = *watch.borrow_and_update();
     let problem = loop {
@@ -299,18 +264,10 @@ async fn read(
             _ = watch.changed() => stage = *watch.borrow_and_update(),
         }
         if stage == Stage::Late {
-            break Some(format!(
-                "behind after {} s of waiting",
-                limits::SETTLE.as_secs()
-            ));
+            break Some(format!("behind after {} s of waiting", limits::SETTLE.as_secs()));
         }
     };
-    Reader {
-        number,
-        stream,
-        check,
-        problem,
-    }
+    Reader { number, stream, check, problem }
 }
 
 /// Waits for the readers that are behind, within limits.
@@ -346,10 +303,8 @@ fn judge(
     ledgers: &[Ledger],
     sample: &mut Sample,
 ) {
-    let ledgers: Arc<[_]> = ledgers
-        .iter()
-        .map(|ledger| Ledgers::from([(WRITER, ledger.clone())]))
-        .collect();
+    let ledgers: Arc<[_]> =
+        ledgers.iter().map(|ledger| Ledgers::from([(WRITER, ledger.clone())])).collect();
     for reader in readers {
         let place = format!("{}, reader {}", streams[reader.stream], reader.number);
         sample.faults.add_all(&place, reader.problem);

@@ -31,10 +31,7 @@ pub struct Context {
 impl Context {
     /// The same for another round, whose streams have other names.
     pub fn round(&self, round: usize) -> Self {
-        Self {
-            nonce: format!("{}r{round}", self.nonce),
-            ..*self
-        }
+        Self { nonce: format!("{}r{round}", self.nonce), ..*self }
     }
 
     /// Nanoseconds from the zero of the times to `at`.
@@ -52,9 +49,7 @@ impl Context {
 pub fn bar(label: String, length: u64) -> ProgressBar {
     let template = "{msg:24} {bar:40.cyan/blue} {human_pos}/{human_len} {per_sec} {elapsed}";
     let style = ProgressStyle::with_template(template).expect("the template is constant and right");
-    ProgressBar::new(length)
-        .with_style(style)
-        .with_message(label)
+    ProgressBar::new(length).with_style(style).with_message(label)
 }
 
 /// A bar that runs for a time rather than for a number of steps.

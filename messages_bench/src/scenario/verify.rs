@@ -95,9 +95,7 @@ pub async fn run(ctx: &Context, args: &VerifyArgs, target: &Target) -> anyhow::R
     channels.join_all().await;
     verify.bar.finish_and_clear();
     if heard != clients as u64 {
-        sample
-            .faults
-            .add(format!("only {heard} of {clients} clients came to an end"));
+        sample.faults.add(format!("only {heard} of {clients} clients came to an end"));
     }
     let used = Snapshot::take(target.pid).since(before);
     report(&verify, &mut sample, heard, bytes, resumed, used);
@@ -116,12 +114,7 @@ fn report(
     sample.count("channels", verify.args.channels as u64);
     sample.count("clients", clients);
     sample.count("clients that broke off and resumed", resumed);
-    sample.figure(
-        "content checked",
-        "MiB",
-        bytes as f64 / f64::from(1 << 20),
-        Better::Neither,
-    );
+    sample.figure("content checked", "MiB", bytes as f64 / f64::from(1 << 20), Better::Neither);
     sample.figure("took", "s", lasted.as_secs_f64(), Better::Lower);
     sample.recorded(&verify.joins, "responses begun", lasted);
     let lines = clients * verify.args.max;
@@ -144,17 +137,12 @@ async fn produce(
     let mut session = Session::new(&verify.target);
     let permit = verify.permits.acquire().await;
     let began = Instant::now();
-    let started = session
-        .produce(&id, verify.args.freq, verify.args.max)
-        .await;
+    let started = session.produce(&id, verify.args.freq, verify.args.max).await;
     let mut follow = match started {
         Ok(follow) => follow,
         Err(failure) => {
             let fault = format!("channel {id}: not started: {failure}");
-            let told = |fault| Told {
-                fault,
-                ..Told::default()
-            };
+            let told = |fault| Told { fault, ..Told::default() };
             // Its clients have nothing to read: they count as heard, with one fault for them all.
             (0..verify.args.clients).for_each(|_| drop(tell.send(told(None))));
             return drop(tell.send(told(Some(fault))));
@@ -163,38 +151,16 @@ async fn produce(
     verify.joins.note(began);
     for client in 1..=verify.args.clients {
         let random = Random::new(random.next(), client as u64);
-        tokio::spawn(join(
-            Arc::clone(&verify),
-            client,
-            id.clone(),
-            random,
-            tell.clone(),
-        ));
+        tokio::spawn(join(Arc::clone(&verify), client, id.clone(), random, tell.clone()));
     }
     let mut check = LineCheck::new(&id, verify.args.max);
     // Every fourth caller leaves early: the production must go on without it.
-    let leaves = random
-        .one_in(4)
-        .then(|| random.below(lines_len(&id, verify.args.max)));
-    let read = read_to(
-        &mut session,
-        &mut follow,
-        &mut check,
-        leaves.unwrap_or(u64::MAX),
-    )
-    .await;
+    let leaves = random.one_in(4).then(|| random.below(lines_len(&id, verify.args.max)));
+    let read = read_to(&mut session, &mut follow, &mut check, leaves.unwrap_or(u64::MAX)).await;
     drop(permit);
     let left = matches!(read, Ok(false));
-    let fault = if left {
-        None
-    } else {
-        verdict(&id, 0, &check, read.err())
-    };
-    let _ = tell.send(Told {
-        bytes: check.position(),
-        resumed: false,
-        fault,
-    });
+    let fault = if left { None } else { verdict(&id, 0, &check, read.err()) };
+    let _ = tell.send(Told { bytes: check.position(), resumed: false, fault });
 }
 
 /// One client: joins at a random moment, perhaps breaks off and comes back, and reads to the end.
@@ -211,17 +177,9 @@ async fn join(
     let permit = verify.permits.acquire().await;
     let mut session = Session::new(&verify.target);
     let mut check = LineCheck::new(&id, verify.args.max);
-    let breaks = random
-        .one_in(5)
-        .then(|| random.below(lines_len(&id, verify.args.max)));
-    let mut read = attempt(
-        &verify,
-        &mut session,
-        &id,
-        &mut check,
-        breaks.unwrap_or(u64::MAX),
-    )
-    .await;
+    let breaks = random.one_in(5).then(|| random.below(lines_len(&id, verify.args.max)));
+    let mut read =
+        attempt(&verify, &mut session, &id, &mut check, breaks.unwrap_or(u64::MAX)).await;
     let resumed = matches!(read, Ok(false));
     if resumed {
         session.disconnect();
@@ -229,11 +187,7 @@ async fn join(
     }
     drop(permit);
     let fault = verdict(&id, client, &check, read.err());
-    let _ = tell.send(Told {
-        bytes: check.position(),
-        resumed,
-        fault,
-    });
+    let _ = tell.send(Told { bytes: check.position(), resumed, fault });
 }
 
 /// Reads from where `check` is, up to `stop` bytes; false if stopped there.

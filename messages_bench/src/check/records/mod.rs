@@ -139,11 +139,8 @@ impl RecordCheck {
             seen.present += 1;
         } else {
             let late = take_out(&mut seen.missing, sequence);
-            let (what, next) = if late {
-                ("out of order", seen.next)
-            } else {
-                ("twice", seen.next)
-            };
+            let (what, next) =
+                if late { ("out of order", seen.next) } else { ("twice", seen.next) };
             let writer = record.writer;
             self.fault(format_args!(
                 "record {sequence} of writer {writer} {what}: at byte {at}, where {next} was due"
@@ -153,22 +150,10 @@ impl RecordCheck {
 
     fn writer(&mut self, writer: u32) -> &mut Seen {
         // One writer is the usual case, and several come in turns: try the last one first.
-        if self
-            .seen
-            .get(self.last)
-            .is_none_or(|seen| seen.writer != writer)
-        {
-            self.last = self
-                .seen
-                .iter()
-                .position(|seen| seen.writer == writer)
-                .unwrap_or_else(|| {
-                    self.seen.push(Seen {
-                        writer,
-                        next: 0,
-                        missing: Vec::new(),
-                        present: 0,
-                    });
+        if self.seen.get(self.last).is_none_or(|seen| seen.writer != writer) {
+            self.last =
+                self.seen.iter().position(|seen| seen.writer == writer).unwrap_or_else(|| {
+                    self.seen.push(Seen { writer, next: 0, missing: Vec::new(), present: 0 });
                     self.seen.len() - 1
                 });
         }
@@ -206,12 +191,7 @@ impl RecordCheck {
                 ));
             }
         }
-        Verdict {
-            records: self.records,
-            doubtful_stored,
-            torn,
-            faults: self.faults,
-        }
+        Verdict { records: self.records, doubtful_stored, torn, faults: self.faults }
     }
 
     /// Reports what is missing of one writer; tells how many doubtful records are there.
@@ -233,9 +213,7 @@ impl RecordCheck {
                 if ledger.doubtful.contains(&sequence) {
                     absent += 1;
                 } else {
-                    self.fault(format_args!(
-                        "record {sequence} of writer {writer} is missing"
-                    ));
+                    self.fault(format_args!("record {sequence} of writer {writer} is missing"));
                 }
             }
         }
@@ -248,9 +226,8 @@ impl RecordCheck {
             return false;
         }
         if let Some(head) = decode(stray) {
-            let doubtful = ledgers
-                .get(&head.writer)
-                .is_some_and(|l| l.doubtful.contains(&head.sequence));
+            let doubtful =
+                ledgers.get(&head.writer).is_some_and(|l| l.doubtful.contains(&head.sequence));
             return doubtful && filler.encode(head, self.size).starts_with(stray);
         }
         // The time in the head is not known, but writer and sequence are.
@@ -258,11 +235,7 @@ impl RecordCheck {
         stray.len() < HEADER_BYTES
             && ledgers.iter().any(|(&writer, ledger)| {
                 ledger.doubtful.iter().any(|&sequence| {
-                    let record = Record {
-                        writer,
-                        sequence,
-                        time: 0,
-                    };
+                    let record = Record { writer, sequence, time: 0 };
                     filler.encode(record, HEADER_BYTES).starts_with(known)
                 })
             })
@@ -272,9 +245,7 @@ impl RecordCheck {
         let got = excerpt(stray);
         let bytes = stray.len();
         let Some(head) = decode(stray) else {
-            return self.fault(format_args!(
-                "{bytes} bytes from byte {at} are no record: {got}"
-            ));
+            return self.fault(format_args!("{bytes} bytes from byte {at} are no record: {got}"));
         };
         // Its place in the order is taken although its bytes are wrong: it is not missing as well.
         let seen = self.writer(head.writer);
@@ -284,10 +255,7 @@ impl RecordCheck {
         take_out(&mut seen.missing, head.sequence);
         let expected = filler.encode(head, self.size);
         let differs = first_difference(stray, &expected).unwrap_or(bytes.min(expected.len()));
-        let (want, got) = (
-            excerpt(&expected[differs..]),
-            excerpt(&stray[differs.min(bytes)..]),
-        );
+        let (want, got) = (excerpt(&expected[differs..]), excerpt(&stray[differs.min(bytes)..]));
         let (writer, sequence) = (head.writer, head.sequence);
         let first = at + differs as u64;
         self.fault(format_args!(

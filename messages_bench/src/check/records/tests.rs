@@ -5,51 +5,27 @@ use super::*;
 const SIZE: usize = 64;
 
 fn record(filler: &Filler, writer: u32, sequence: u32) -> Vec<u8> {
-    filler
-        .encode(
-            Record {
-                writer,
-                sequence,
-                time: 9,
-            },
-            SIZE,
-        )
-        .to_vec()
+    filler.encode(Record { writer, sequence, time: 9 }, SIZE).to_vec()
 }
 
 fn ledgers(issued: u32, doubtful: &[u32]) -> Ledgers {
-    Ledgers::from([(
-        1,
-        Ledger {
-            issued,
-            doubtful: doubtful.to_vec(),
-        },
-    )])
+    Ledgers::from([(1, Ledger { issued, doubtful: doubtful.to_vec() })])
 }
 
 fn verdict(content: &[u8], piece: usize, ledgers: &Ledgers) -> Verdict {
     let filler = Filler::new();
     let mut check = RecordCheck::new(SIZE);
-    content
-        .chunks(piece)
-        .for_each(|piece| check.feed(&filler, piece, |_| ()));
+    content.chunks(piece).for_each(|piece| check.feed(&filler, piece, |_| ()));
     check.finish(&filler, ledgers)
 }
 
 /// The content of these sequences, read in pieces of every size, always gives these faults.
 fn faults(sequences: &[u32], ledgers: &Ledgers) -> Vec<String> {
     let filler = Filler::new();
-    let content: Vec<u8> = sequences
-        .iter()
-        .flat_map(|s| record(&filler, 1, *s))
-        .collect();
+    let content: Vec<u8> = sequences.iter().flat_map(|s| record(&filler, 1, *s)).collect();
     let whole = verdict(&content, content.len().max(1), ledgers).faults;
     for piece in 1..2 * SIZE {
-        assert_eq!(
-            verdict(&content, piece, ledgers).faults,
-            whole,
-            "pieces of {piece}"
-        );
+        assert_eq!(verdict(&content, piece, ledgers).faults, whole, "pieces of {piece}");
     }
     whole
 }
@@ -62,51 +38,30 @@ fn what_was_written_is_right() {
 
 #[test]
 fn a_gap_is_noticed() {
-    assert_eq!(
-        faults(&[0, 1, 3], &ledgers(4, &[])),
-        ["record 2 of writer 1 is missing"]
-    );
-    assert_eq!(
-        faults(&[0, 1, 2], &ledgers(4, &[])),
-        ["record 3 of writer 1 is missing"]
-    );
-    assert_eq!(
-        faults(&[1, 2, 3], &ledgers(4, &[])),
-        ["record 0 of writer 1 is missing"]
-    );
+    assert_eq!(faults(&[0, 1, 3], &ledgers(4, &[])), ["record 2 of writer 1 is missing"]);
+    assert_eq!(faults(&[0, 1, 2], &ledgers(4, &[])), ["record 3 of writer 1 is missing"]);
+    assert_eq!(faults(&[1, 2, 3], &ledgers(4, &[])), ["record 0 of writer 1 is missing"]);
 }
 
 #[test]
 fn a_duplicate_is_noticed() {
     let faults = faults(&[0, 1, 1, 2], &ledgers(3, &[]));
     assert_eq!(faults.len(), 1);
-    assert!(
-        faults[0].starts_with("record 1 of writer 1 twice"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("record 1 of writer 1 twice"), "{faults:?}");
 }
 
 #[test]
 fn a_reorder_is_noticed() {
     let faults = faults(&[0, 2, 1, 3], &ledgers(4, &[]));
     assert_eq!(faults.len(), 1);
-    assert!(
-        faults[0].starts_with("record 1 of writer 1 out of order"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("record 1 of writer 1 out of order"), "{faults:?}");
 }
 
 #[test]
 fn a_record_too_many_is_noticed() {
-    assert_eq!(
-        faults(&[0, 1], &ledgers(1, &[])),
-        ["writer 1: records 1..2 were never written"]
-    );
+    assert_eq!(faults(&[0, 1], &ledgers(1, &[])), ["writer 1: records 1..2 were never written"]);
     let strange = Ledgers::new();
-    assert_eq!(
-        faults(&[0], &strange),
-        ["1 records of writer 1, who never wrote here"]
-    );
+    assert_eq!(faults(&[0], &strange), ["1 records of writer 1, who never wrote here"]);
 }
 
 #[test]
@@ -123,10 +78,7 @@ fn a_flipped_byte_is_noticed_wherever_it_is() {
     broken[SIZE + 50] ^= 1;
     let faults = verdict(&broken, 50, &ledgers(3, &[])).faults;
     assert_eq!(faults.len(), 1);
-    assert!(
-        faults[0].starts_with("record 1 of writer 1 is wrong from byte 114 on"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("record 1 of writer 1 is wrong from byte 114 on"), "{faults:?}");
 }
 
 #[test]
@@ -149,14 +101,8 @@ fn a_doubtful_record_may_be_there_or_not_or_torn() {
 fn writers_may_be_interleaved() {
     let filler = Filler::new();
     let order = [(1, 0), (2, 0), (1, 1), (2, 1), (2, 2)];
-    let content: Vec<u8> = order
-        .iter()
-        .flat_map(|(w, s)| record(&filler, *w, *s))
-        .collect();
-    let ledger = |issued| Ledger {
-        issued,
-        doubtful: vec![],
-    };
+    let content: Vec<u8> = order.iter().flat_map(|(w, s)| record(&filler, *w, *s)).collect();
+    let ledger = |issued| Ledger { issued, doubtful: vec![] };
     let both = Ledgers::from([(1, ledger(2)), (2, ledger(3))]);
     let verdict = verdict(&content, 100, &both);
     assert_eq!((verdict.records, verdict.faults), (5, vec![]));

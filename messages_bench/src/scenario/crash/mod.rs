@@ -79,14 +79,8 @@ struct Run {
 
 /// Runs the scenario.
 pub async fn run(ctx: &Context, args: &CrashArgs) -> anyhow::Result<Sample> {
-    let temporary = tempfile::Builder::new()
-        .prefix("messages-crash-")
-        .tempdir()?;
-    let dir = args
-        .server
-        .data_dir
-        .clone()
-        .unwrap_or_else(|| temporary.path().to_owned());
+    let temporary = tempfile::Builder::new().prefix("messages-crash-").tempdir()?;
+    let dir = args.server.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let mut server = Server::new(&args.server, &dir)?;
     let mut sample = Sample::default();
     let outcome = load(ctx, args, &mut server, &mut sample).await;
@@ -110,31 +104,15 @@ async fn load(
 ) -> anyhow::Result<()> {
     let target = Target::new("messages", &server.url(), None)?;
     let stream = |number| {
-        let kind = if number < args.streams {
-            "small"
-        } else {
-            "long"
-        };
-        Arc::new(Stream {
-            id: ctx.stream(kind, "crash", number),
-            truth: Truth::default(),
-        })
+        let kind = if number < args.streams { "small" } else { "long" };
+        Arc::new(Stream { id: ctx.stream(kind, "crash", number), truth: Truth::default() })
     };
     let streams: Vec<_> = (0..args.streams + args.long).map(stream).collect();
-    let mut run = Run {
-        target,
-        streams,
-        kills: 0,
-        early: 0,
-    };
+    let mut run = Run { target, streams, kills: 0, early: 0 };
     let first = server.start().await?;
     let (announcer, phase) = Announcer::new();
 
-    let Workers {
-        small,
-        long,
-        readers,
-    } = spawn(ctx, args, &run, &phase);
+    let Workers { small, long, readers } = spawn(ctx, args, &run, &phase);
     let progress = bar("crash".to_owned(), args.kills);
     let restarts = crash(ctx, args, server, &mut run, &announcer, sample, &progress).await;
     progress.finish_and_clear();
@@ -176,20 +154,12 @@ fn spawn(ctx: &Context, args: &CrashArgs, run: &Run, phase: &phase::Listener) ->
             }
         } else {
             let (target, stream, phase) = of();
-            workers.long.spawn(writers::long(
-                ctx.clone(),
-                target,
-                stream,
-                phase,
-                number as u32,
-            ));
+            workers.long.spawn(writers::long(ctx.clone(), target, stream, phase, number as u32));
         }
         for reader in 0..args.readers {
             let (target, stream, phase) = of();
             let random = Random::new(ctx.seed, 1 << 32 | (number << 16 | reader) as u64);
-            workers
-                .readers
-                .spawn(readers::reader(target, stream, phase, random));
+            workers.readers.spawn(readers::reader(target, stream, phase, random));
         }
     }
     workers
@@ -236,10 +206,7 @@ async fn audit(run: &Run, closed: bool, sample: &mut Sample) {
         let seen = stream.truth.len();
         let checked = readers::whole(&mut session, stream, seen, closed).await;
         if let Err(fault) = checked {
-            sample.faults.add(format!(
-                "{}: after restart {}: {fault}",
-                stream.id, run.kills
-            ));
+            sample.faults.add(format!("{}: after restart {}: {fault}", stream.id, run.kills));
             session.disconnect();
         }
     }
@@ -256,9 +223,7 @@ async fn finish(
     let mut session = Session::new(&run.target);
     for stream in &run.streams {
         if let Err(failure) = session.seal(&stream.id).await {
-            sample
-                .faults
-                .add(format!("{}: closing: {failure}", stream.id));
+            sample.faults.add(format!("{}: closing: {failure}", stream.id));
         }
     }
     let mut all = readers::Read::default();
@@ -288,10 +253,7 @@ fn figures(
     sample.figure("first start", "ms", millis(first), Better::Lower);
     let mut sorted = restarts.to_vec();
     sorted.sort();
-    let shown = [
-        ("restart median", sorted.len() / 2),
-        ("restart max", sorted.len().max(1) - 1),
-    ];
+    let shown = [("restart median", sorted.len() / 2), ("restart max", sorted.len().max(1) - 1)];
     for (name, at) in shown {
         if let Some(time) = sorted.get(at) {
             sample.figure(name, "ms", millis(*time), Better::Lower);
@@ -305,12 +267,7 @@ fn figures(
     let stored: u64 = run.streams.iter().map(|stream| stream.truth.len()).sum();
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     sample.figure("content stored", "MiB", mebibytes(stored), Better::Neither);
-    sample.figure(
-        "content read by followers",
-        "MiB",
-        mebibytes(read.bytes),
-        Better::Neither,
-    );
+    sample.figure("content read by followers", "MiB", mebibytes(read.bytes), Better::Neither);
     sample.count("readers resumed", read.resumed);
     sample.count("readers began again", read.again);
 }
@@ -327,17 +284,11 @@ fn judge(
     let mut ledgers = std::collections::HashMap::<String, Ledgers>::new();
     let (mut acknowledged, mut doubtful) = (0, 0);
     for written in small {
-        let Ledger {
-            issued,
-            doubtful: doubts,
-        } = &written.ledger;
+        let Ledger { issued, doubtful: doubts } = &written.ledger;
         acknowledged += u64::from(*issued) - doubts.len() as u64;
         doubtful += doubts.len() as u64;
         sample.faults.add_all(&written.stream, written.faults);
-        ledgers
-            .entry(written.stream)
-            .or_default()
-            .insert(written.writer, written.ledger);
+        ledgers.entry(written.stream).or_default().insert(written.writer, written.ledger);
     }
     let (mut stored, mut torn) = (0, 0);
     for stream in &run.streams[..small_streams] {
@@ -358,9 +309,7 @@ fn judge(
         bodies += written.bodies;
         resumed += written.resumed;
         let wrong = writers::wrong(ctx.filler, &written, &stream.truth.content());
-        sample
-            .faults
-            .add_all(&stream.id, written.faults.into_iter().chain(wrong));
+        sample.faults.add_all(&stream.id, written.faults.into_iter().chain(wrong));
     }
     sample.count("long bodies acknowledged", bodies);
     sample.count("long bodies resumed", resumed);

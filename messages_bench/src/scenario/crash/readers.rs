@@ -90,8 +90,7 @@ pub async fn reader(
                 format!("while the server was up: {failure}")
             }
         };
-        read.faults
-            .push(format!("{} at byte {position}: {fault}", stream.id));
+        read.faults.push(format!("{} at byte {position}: {fault}", stream.id));
         return read;
     }
 }
@@ -131,15 +130,10 @@ pub async fn whole(
     seen: u64,
     closed: bool,
 ) -> Result<(), String> {
-    let tail = session
-        .tail(&stream.id)
-        .await
-        .map_err(|failure| failure.to_string())?;
+    let tail = session.tail(&stream.id).await.map_err(|failure| failure.to_string())?;
     let (stored, is_closed) = tail.map_or((0, false), |tail| (tail.bytes, tail.closed));
     if stored < seen {
-        return Err(format!(
-            "{stored} bytes are left of {seen} that readers had seen"
-        ));
+        return Err(format!("{stored} bytes are left of {seen} that readers had seen"));
     }
     if is_closed != closed {
         return Err(format!("closed: {is_closed}, expected {closed}"));
@@ -147,20 +141,14 @@ pub async fn whole(
     if stored == 0 {
         return Ok(());
     }
-    let mut follow = session
-        .follow(&stream.id)
-        .await
-        .map_err(|failure| failure.to_string())?;
+    let mut follow = session.follow(&stream.id).await.map_err(|failure| failure.to_string())?;
     let (mut position, mut wrong) = (0, None);
     while position < stored || closed {
         let more = session.next(&mut follow, |piece| {
             wrong = wrong.take().or_else(|| stream.truth.saw(position, piece));
             position += piece.len() as u64;
         });
-        if !more
-            .await
-            .map_err(|failure| format!("at byte {position}: {failure}"))?
-        {
+        if !more.await.map_err(|failure| format!("at byte {position}: {failure}"))? {
             break;
         }
     }

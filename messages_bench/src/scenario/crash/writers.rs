@@ -57,19 +57,10 @@ pub async fn small(
     loop {
         let began = phase.up().await;
         if began == Phase::Finish {
-            return SmallWritten {
-                stream: stream.id.clone(),
-                writer,
-                ledger,
-                faults,
-            };
+            return SmallWritten { stream: stream.id.clone(), writer, ledger, faults };
         }
         let due = pace.next().await;
-        let record = Record {
-            writer,
-            sequence: ledger.issued,
-            time: ctx.nanos(due),
-        };
+        let record = Record { writer, sequence: ledger.issued, time: ctx.nanos(due) };
         let body = ctx.filler.encode(record, RECORD_BYTES);
         let Err(failure) = session.append(&append, &body).await else {
             ledger.issued += 1;
@@ -82,9 +73,7 @@ pub async fn small(
             ledger.issued += 1;
         }
         if unexplained(&failure, began, &phase) {
-            faults.push(format!(
-                "writer {writer}: while the server was up: {failure}"
-            ));
+            faults.push(format!("writer {writer}: while the server was up: {failure}"));
         }
         sleep(limits::RECONNECT_PAUSE).await;
         pace = Pace::new(rate);
@@ -122,28 +111,14 @@ pub async fn long(
 ) -> LongWritten {
     let mut session = Session::new(&target);
     let mut random = Random::new(ctx.seed, 2 << 32 | u64::from(writer));
-    let mut written = LongWritten {
-        writer,
-        acknowledged: 0,
-        sent: 0,
-        bodies: 0,
-        resumed: 0,
-        faults: Vec::new(),
-    };
+    let mut written =
+        LongWritten { writer, acknowledged: 0, sent: 0, bodies: 0, resumed: 0, faults: Vec::new() };
     loop {
         let began = phase.up().await;
         if began == Phase::Finish {
             return written;
         }
-        let body = body(
-            &ctx,
-            &mut session,
-            &stream,
-            &phase,
-            &mut random,
-            &mut written,
-        )
-        .await;
+        let body = body(&ctx, &mut session, &stream, &phase, &mut random, &mut written).await;
         match body {
             Ok(None) => (),
             Ok(Some(fault)) => {
@@ -154,9 +129,7 @@ pub async fn long(
                 session.disconnect();
                 written.resumed += 1;
                 if unexplained(&failure, began, &phase) {
-                    written
-                        .faults
-                        .push(format!("while the server was up: {failure}"));
+                    written.faults.push(format!("while the server was up: {failure}"));
                 }
                 sleep(limits::RECONNECT_PAUSE).await;
             }
@@ -178,53 +151,30 @@ async fn body(
     let tail = tail(session, stream, random).await?;
     let (bytes, offset) = tail.map_or((0, "0".to_owned()), |tail| (tail.bytes, tail.offset));
     if bytes < floor {
-        return Ok(Some(format!(
-            "{bytes} bytes are left of {floor} acknowledged or read"
-        )));
+        return Ok(Some(format!("{bytes} bytes are left of {floor} acknowledged or read")));
     }
     if bytes > written.sent {
         let sent = written.sent;
-        return Ok(Some(format!(
-            "{bytes} bytes are stored, but only {sent} were sent"
-        )));
+        return Ok(Some(format!("{bytes} bytes are stored, but only {sent} were sent")));
     }
     // Both ways of saying where to go on must work: the bytes alone and the full offset.
-    let offset = if random.one_in(2) {
-        bytes.to_string()
-    } else {
-        offset
-    };
+    let offset = if random.one_in(2) { bytes.to_string() } else { offset };
     let (pieces, receiver) = mpsc::channel(1);
     let limit = limits::RESPONSE + PIECE_PAUSE * (BODY_BYTES as u32);
     let put = session.write_at(&stream.id, &offset, Outgoing::Live(receiver), limit);
     let writer = written.writer;
-    let feed = feed(
-        ctx.filler,
-        writer,
-        bytes,
-        &mut written.sent,
-        pieces,
-        phase,
-        random,
-    );
+    let feed = feed(ctx.filler, writer, bytes, &mut written.sent, pieces, phase, random);
     let reply = select! {
         reply = put => reply?,
         () = feed => None,
     };
     match reply {
-        Some(Tail {
-            conflict: false,
-            bytes,
-            ..
-        }) if bytes == written.sent => {
+        Some(Tail { conflict: false, bytes, .. }) if bytes == written.sent => {
             written.acknowledged = bytes;
             written.bodies += 1;
             Ok(None)
         }
-        reply => Ok(Some(format!(
-            "at {offset}, sent up to {}: answered {reply:?}",
-            written.sent
-        ))),
+        reply => Ok(Some(format!("at {offset}, sent up to {}: answered {reply:?}", written.sent))),
     }
 }
 
@@ -240,9 +190,7 @@ async fn tail(
     }
     let beyond = told.map_or(0, |tail| tail.bytes) + 1 + random.below(1000);
     let nothing = Outgoing::Whole(Bytes::new());
-    session
-        .write_at(&stream.id, &beyond.to_string(), nothing, limits::RESPONSE)
-        .await
+    session.write_at(&stream.id, &beyond.to_string(), nothing, limits::RESPONSE).await
 }
 
 /// Sends the pieces of a body and then waits for ever: the answer decides when it is over.
@@ -278,11 +226,7 @@ fn content(filler: &Filler, writer: u32, from: u64, length: u64) -> Bytes {
     let (first, last) = (from / size, (from + length).div_ceil(size));
     let mut out = BytesMut::with_capacity(((last - first) * size) as usize);
     for sequence in first..last {
-        let record = Record {
-            writer,
-            sequence: sequence as u32,
-            time: 0,
-        };
+        let record = Record { writer, sequence: sequence as u32, time: 0 };
         filler.encode_into(record, RECORD_BYTES, &mut out);
     }
     let start = (from - first * size) as usize;
@@ -294,17 +238,13 @@ pub fn wrong(filler: &Filler, written: &LongWritten, got: &[u8]) -> Option<Strin
     let stored = got.len() as u64;
     let (acknowledged, sent) = (written.acknowledged, written.sent);
     if stored < acknowledged || stored > sent {
-        return Some(format!(
-            "{stored} bytes; {acknowledged} were acknowledged, {sent} sent"
-        ));
+        return Some(format!("{stored} bytes; {acknowledged} were acknowledged, {sent} sent"));
     }
     let expected = content(filler, written.writer, 0, stored);
     let differs = first_difference(&expected, got)?;
     let (want, got) = (&expected[differs..], &got[differs..]);
     let (want, got) = (crate::check::excerpt(want), crate::check::excerpt(got));
-    Some(format!(
-        "wrong from byte {differs} on: expected {want}, got {got}"
-    ))
+    Some(format!("wrong from byte {differs} on: expected {want}, got {got}"))
 }
 
 #[cfg(test)]

@@ -2,23 +2,15 @@
 //! the disk, and what comes back is held against everything that was promised. `CRASH_SEEDS=1000`
 //! runs more seeds, `CRASH_SEED=7` runs one again.
 
-#[path = "common/disk.rs"]
-mod disk;
-#[path = "common/memory_store.rs"]
-mod memory_store;
-#[path = "common/random.rs"]
-mod random;
-#[path = "common/world.rs"]
-mod world;
-
-use disk::SimDisk;
-use memory_store::{Fault, MemoryStore};
+use super::disk::SimDisk;
+use super::memory_store::{Fault, MemoryStore};
+use super::random::Random;
+use super::world::World;
 use messages::{
     model::{CloseReason, Offset},
     store::StoreError,
     stream::{Addition, StreamError},
 };
-use random::Random;
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -26,7 +18,6 @@ use std::{
     sync::Arc,
     task::Poll,
 };
-use world::World;
 
 const BOOTS: usize = 6;
 const STEPS: usize = 120;

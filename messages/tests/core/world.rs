@@ -18,10 +18,8 @@ pub const SEGMENT_BYTES: u64 = 2048;
 
 pub struct World {
     pub streams: Arc<Streams>,
-    pub commits: Arc<Commits>,
     pub committer: Committer,
     pub flusher: Flusher,
-    pub memory: Arc<WindowMemory>,
 }
 
 impl World {
@@ -53,8 +51,8 @@ impl World {
         let orphans = recovered.orphans();
         recovered.install(&streams, &commits, &budget);
         let committer = Committer::new(commits.clone(), Box::new(journal));
-        let flusher = Flusher::new(store.clone(), commits.clone(), budget, memory.clone());
-        let mut world = Self { streams: streams.clone(), commits, committer, flusher, memory };
+        let flusher = Flusher::new(store.clone(), commits, budget, memory);
+        let mut world = Self { streams: streams.clone(), committer, flusher };
         let closing = async move { recovery::close_orphans(&streams, &*store, &orphans).await };
         world.drive(closing).await??;
         Ok(world)

@@ -1,18 +1,11 @@
 //! What every store promises, on every store: one suite for the model, SQLite and Postgres.
 
-#[path = "common/memory_store.rs"]
-mod memory_store;
-#[path = "common/postgres.rs"]
-mod postgres;
-#[path = "common/random.rs"]
-mod random;
-
-use memory_store::MemoryStore;
+use super::memory_store::MemoryStore;
+use super::random::Random;
 use messages::{
     model::{Chunk, CloseReason, Flush, Lengths, Offset, StoredStream, StreamId},
     store::{self, Store, StoreError},
 };
-use random::Random;
 use std::sync::Arc;
 
 /// Runs a test of the contract on all stores.
@@ -30,7 +23,7 @@ macro_rules! on_every_store {
         }
         mod postgres_store {
             $(#[tokio::test] async fn $name() {
-                super::$name(super::store::open(&super::postgres::database().await).await.unwrap()).await
+                super::$name(super::store::open(&super::super::postgres::database().await).await.unwrap()).await
             })*
         }
     };
@@ -230,7 +223,7 @@ async fn random_flushes_agree_with_the_model(store: Arc<dyn Store>) {
 #[tokio::test]
 async fn a_store_keeps_what_it_has_when_it_is_closed() {
     let dir = tempfile::tempdir().unwrap();
-    for url in [store::default_url(dir.path()), postgres::database().await] {
+    for url in [store::default_url(dir.path()), super::postgres::database().await] {
         let first = store::open(&url).await.unwrap();
         first.count_start().await.unwrap();
         first.flush(&[flush(stream(1, "a"), None, &[&["kept"]])]).await.unwrap();
