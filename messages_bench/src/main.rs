@@ -17,7 +17,6 @@ mod server;
 mod sse;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
 
 /// Runs what was asked for; false if the server did something wrong.
 fn start(cli: &Cli) -> anyhow::Result<bool> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let now = report::since_epoch();
     let seed = cli.common.seed.unwrap_or(u64::from(now.subsec_nanos()));
     let filler: &'static Filler = Box::leak(Box::new(Filler::new()));
     let nonce = format!("{:x}", now.as_millis());

@@ -1,7 +1,7 @@
 //! Where and how the figures came about.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -18,6 +18,13 @@ pub struct Environment {
     note: String,
 }
 
+/// The wall clock, for the date of a report and for names and seeds that differ from run to run.
+pub(crate) fn since_epoch() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "a report says when it was made")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Environment {
     /// Looks around.
     pub fn read(note: &str) -> Self {
@@ -25,7 +32,7 @@ impl Environment {
         let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = since_epoch();
         let words: Vec<String> = std::env::args().skip(1).collect();
         Self {
             cpu: model.map_or("unknown CPU", |(_, name)| name).trim().to_owned(),
