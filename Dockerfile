@@ -10,7 +10,7 @@ COPY migrations migrations
 # The caches outlive a build, but are not part of the image: copy the program out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p messages \
+    cargo build --release --locked -p messages --features jemalloc \
     && cp target/release/messages /usr/local/bin/messages
 
 FROM debian:bookworm-slim

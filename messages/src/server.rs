@@ -27,7 +27,7 @@ pub struct Server {
     app: App,
     listener: task::JoinHandle<()>,
     stop_listening: CancellationToken,
-    stop_productions: CancellationToken,
+    stop_producers: CancellationToken,
     commits: Arc<Commits>,
     committer: JoinHandle<()>,
     flusher: task::JoinHandle<Result<(), StoreError>>,
@@ -86,9 +86,9 @@ impl Server {
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let sweeper = tokio::spawn(sweep(streams.clone()));
 
-        let stop_productions = CancellationToken::new();
-        let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
-        let app = App::new(streams, productions, config);
+        let stop_producers = CancellationToken::new();
+        let productions = Arc::new(Productions::new(streams.clone(), stop_producers.clone()));
+        let app = App::new(streams, productions, config, stop_producers.clone());
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -109,7 +109,7 @@ impl Server {
             app,
             listener,
             stop_listening,
-            stop_productions,
+            stop_producers,
             commits,
             committer,
             flusher,
@@ -126,15 +126,15 @@ impl Server {
         self.address
     }
 
-    /// Stops in order: no new requests; the productions close their streams; readers get what there
-    /// is and end; open requests get some time; everything queued is committed; everything
+    /// Stops in order: the productions close their streams and other producers are sent away; no
+    /// new requests; readers get what there is and end; open requests get some time; everything queued is committed; everything
     /// committed is stored.
     ///
     /// # Errors
     /// The last flush failed. Nothing is lost: the journal has it.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("stopping");
-        self.stop_productions.cancel();
+        self.stop_producers.cancel();
         self.app.productions.ended().await;
         self.app.streams.stop();
         self.stop_listening.cancel();

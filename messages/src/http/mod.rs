@@ -20,6 +20,7 @@ use axum::{
 };
 use problem::Problem;
 use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -31,14 +32,20 @@ pub struct App {
     /// The built-in producers.
     pub productions: Arc<Productions>,
     producer_idle: Duration,
+    stop: CancellationToken,
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`.
+    /// Handlers over `streams` and `productions`. At `stop` producers are sent away.
     #[must_use]
-    pub fn new(streams: Arc<Streams>, productions: Arc<Productions>, config: &Config) -> Self {
+    pub fn new(
+        streams: Arc<Streams>,
+        productions: Arc<Productions>,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> Self {
         let producer_idle = Duration::from_secs(config.producer_idle_secs);
-        Self { streams, productions, producer_idle }
+        Self { streams, productions, producer_idle, stop }
     }
 }
 

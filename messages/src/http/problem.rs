@@ -69,7 +69,8 @@ impl Problem {
         })
     }
 
-    fn at(self, tail: Offset) -> Self {
+    /// With the place where the stream ends, so that its producer can go on.
+    pub fn at(self, tail: Offset) -> Self {
         Self { tail: Some(tail), ..self }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     model::{CloseReason, Expected, Offset, StreamName},
     production::Plan,
-    stream::{Addition, Streams},
+    stream::{Addition, StreamError, Streams},
 };
 use axum::{
     body::Body,
@@ -22,11 +22,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Below this a piece is copied: as it came, it would keep the whole read buffer of its connection
 /// in memory.
@@ -106,6 +107,7 @@ struct Upload {
     /// the rest of a connection that was thought dead cannot get in between.
     at: Option<Expected>,
     idle: Duration,
+    stop: CancellationToken,
     /// The stream has to be closed when this goes away.
     tied: bool,
 }
@@ -126,32 +128,39 @@ impl Upload {
         let tied = close == Close::Always;
         let content_type = content_type(headers)?;
         let (channel, created) = app.streams.find_or_create(&name, content_type, tied).await?;
-        let streams = app.streams.clone();
-        Ok(Self { streams, channel, created, close, at, idle: app.producer_idle, tied })
+        let (streams, idle, stop) = (app.streams.clone(), app.producer_idle, app.stop.clone());
+        Ok(Self { streams, channel, created, close, at, idle, stop, tied })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
     async fn run(&mut self, body: &mut Body) -> Result<Offset, Problem> {
         loop {
-            let frame = tokio::time::timeout(self.idle, body.frame()).await.map_err(|_| {
-                let detail = format!(
-                    "nothing has arrived for {:?}; what did arrive is kept, go on with ?offset=",
-                    self.idle
-                );
-                Problem::body_timeout(detail)
-            })?;
-            let piece = match frame {
-                None => return self.append(Bytes::new(), true).await,
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(_)) => {
-                    return Err(Problem::bad_request("broken_off", "the body broke off"));
-                }
+            let Some(frame) = self.next_frame(body).await? else {
+                return self.append(Bytes::new(), true).await;
             };
+            let piece = frame.into_data().unwrap_or_default();
             let tail = self.append_piece(piece, body.is_end_stream()).await?;
             if body.is_end_stream() {
                 return Ok(tail);
             }
         }
+    }
+
+    /// What arrives next, `None` at the end of the body.
+    async fn next_frame(&self, body: &mut Body) -> Result<Option<Frame<Bytes>>, Problem> {
+        let waited = tokio::select! {
+            biased;
+            waited = tokio::time::timeout(self.idle, body.frame()) => waited,
+            () = self.stop.cancelled() => {
+                return Err(Problem::from(StreamError::Stopping).at(self.channel.durable()));
+            }
+        };
+        let idle = self.idle;
+        let frame = waited.map_err(|_| {
+            let detail = format!("nothing has arrived for {idle:?}; go on with this offset");
+            Problem::body_timeout(detail).at(self.channel.durable())
+        })?;
+        frame.transpose().map_err(|_| Problem::bad_request("broken_off", "the body broke off"))
     }
 
     async fn append_piece(&mut self, mut piece: Bytes, last: bool) -> Result<Offset, Problem> {
