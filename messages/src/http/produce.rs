@@ -36,23 +36,17 @@ const COPY_BYTES_MAX: usize = 32 << 10;
 pub(super) async fn start(
     State(app): State<App>,
     uri: Uri,
-    body: Body,
+    mut body: Body,
 ) -> Result<Response, Problem> {
-    let StartQuery { freq, lines } = StartQuery::parse(&uri)?;
-    let id = read_id(body).await?;
-    let name = if id.is_empty() {
-        name(&uuid::Uuid::now_v7().to_string())?
-    } else {
-        name(&id)?
+    let plan = match plan(&uri, &mut body).await {
+        Ok(plan) => plan,
+        Err(problem) => {
+            discard(body).await;
+            return Err(problem);
+        }
     };
-    let channel = app
-        .productions
-        .start(Plan {
-            name: name.clone(),
-            freq,
-            lines,
-        })
-        .await?;
+    let name = plan.name.clone();
+    let channel = app.productions.start(plan).await?;
     let (cursor, status) = app.streams.read(channel, 0).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
@@ -64,7 +58,19 @@ pub(super) async fn start(
     Ok(response)
 }
 
-async fn read_id(body: Body) -> Result<String, Problem> {
+/// What the parameters and the body ask for.
+async fn plan(uri: &Uri, body: &mut Body) -> Result<Plan, Problem> {
+    let StartQuery { freq, lines } = StartQuery::parse(uri)?;
+    let id = read_id(body).await?;
+    let name = if id.is_empty() {
+        name(&uuid::Uuid::now_v7().to_string())?
+    } else {
+        name(&id)?
+    };
+    Ok(Plan { name, freq, lines })
+}
+
+async fn read_id(body: &mut Body) -> Result<String, Problem> {
     let wait = Duration::from_millis(ID_BODY_WAIT_MS_MAX);
     let read = Limited::new(body, ID_BODY_BYTES_MAX).collect();
     let collected = tokio::time::timeout(wait, read).await.map_err(|_| {
