@@ -7,6 +7,7 @@ use crate::{
     model::{Expected, StreamName},
 };
 use axum::{extract::Query, http::Uri};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 
 const FREQ_DEFAULT: u32 = 20;
@@ -47,6 +48,12 @@ pub(super) enum Close {
 }
 
 fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    // The parser below is lenient: it would put something else in place of what it cannot decode,
+    // and different ids would become the same one.
+    if !is_encoded_text(uri.query().unwrap_or_default()) {
+        let detail = "the parameters must be percent-encoded UTF-8; a % itself is %25";
+        return Err(Problem::bad_request("bad_parameter", detail));
+    }
     let query = Query::try_from_uri(uri);
     let Query(raw) = query.map_err(|error| {
         let reason = std::error::Error::source(&error)
@@ -54,6 +61,15 @@ fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
         Problem::bad_request("bad_parameter", reason)
     })?;
     Ok(raw)
+}
+
+/// Whether `query` is UTF-8 behind its percent-encoding, and two digits follow every `%`.
+fn is_encoded_text(query: &str) -> bool {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    query.split('%').skip(1).all(|rest| {
+        let mut bytes = rest.as_bytes().iter();
+        is_digit(bytes.next()) && is_digit(bytes.next())
+    }) && percent_decode_str(query).decode_utf8().is_ok()
 }
 
 pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
