@@ -137,6 +137,18 @@ async fn a_wrong_offset_is_refused_with_the_right_one(setup: Setup) {
     assert_eq!(server.get("/?id=s").await.text(), "1234567");
 }
 
+async fn a_wrong_offset_creates_nothing(setup: Setup) {
+    let server = setup.start().await;
+    let answer = server.put("/?id=lost&offset=7&close=always", "x").await;
+    answer.problem(409, "offset_mismatch");
+    assert_eq!(answer.json()["bytes"], 0);
+    server
+        .get("/?id=lost")
+        .await
+        .problem(404, "stream_not_found");
+    assert_eq!(server.put("/?id=lost&offset=0", "x").await.status, 201);
+}
+
 async fn a_repeated_piece_is_refused_and_the_content_stays_right(setup: Setup) {
     let server = setup.start().await;
     server.put("/?id=once&close=false&offset=0", "abc").await;
@@ -282,6 +294,7 @@ on_both_databases!(
     a_stream_that_is_not_closed_stays_open_for_more,
     a_broken_off_producer_leaves_what_arrived_and_goes_on_later,
     a_wrong_offset_is_refused_with_the_right_one,
+    a_wrong_offset_creates_nothing,
     a_repeated_piece_is_refused_and_the_content_stays_right,
     a_producer_that_asked_for_it_takes_its_stream_along,
     a_closed_stream_takes_nothing_more,

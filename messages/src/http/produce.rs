@@ -13,7 +13,7 @@ use crate::{
     },
     model::{CloseReason, Expected, Offset, StreamName},
     production::Plan,
-    stream::{Addition, Streams},
+    stream::{Addition, StreamError, Streams},
 };
 use axum::{
     body::Body,
@@ -145,10 +145,15 @@ impl Upload {
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
         let tied = close == Close::Always;
         let content_type = content_type(headers)?;
-        let (channel, created) = app
-            .streams
-            .find_or_create(&name, content_type, tied)
-            .await?;
+        let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
+            app.streams
+                .find_or_create(&name, content_type, tied)
+                .await?
+        } else {
+            // Where there is nothing to go on with, a refusal must not leave a stream behind.
+            let found = app.streams.find(&name).await;
+            (found.map_err(refuse_beginning)?, false)
+        };
         let streams = app.streams.clone();
         Ok(Self {
             streams,
@@ -266,6 +271,14 @@ impl Drop for Upload {
                 tracing::debug!(%error, stream = %channel.name(), "left for the next start to close");
             }
         });
+    }
+}
+
+/// For a producer that wants to go on: a stream that is not there ends at the beginning.
+fn refuse_beginning(error: StreamError) -> StreamError {
+    match error {
+        StreamError::NotFound => StreamError::Moved { tail: Offset::ZERO },
+        error => error,
     }
 }
 
