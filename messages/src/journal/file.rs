@@ -106,6 +106,24 @@ impl FileJournal {
         Ok(())
     }
 
+    /// Removes all files, when the store has everything that is in them and nothing more is to be
+    /// written here.
+    ///
+    /// # Errors
+    /// A file could not be removed.
+    pub fn remove(mut self) -> io::Result<()> {
+        let full = self.full.iter().map(|(number, _)| *number);
+        // The oldest first and each for good, so that a crash leaves no gap.
+        for number in full.chain([self.current.number]) {
+            self.disk.remove(&segment_name(number))?;
+            self.disk.sync_names()?;
+        }
+        for spare in &self.spares {
+            self.disk.remove(spare)?;
+        }
+        Ok(())
+    }
+
     fn retire(&mut self, number: u64) -> io::Result<()> {
         let name = segment_name(number);
         if self.spares.len() < SPARE_SEGMENTS_MAX {
