@@ -9,7 +9,7 @@ use sqlx::{
     ConnectOptions, PgConnection, Postgres,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{str::FromStr, time::Duration};
+use std::{io, str::FromStr, time::Duration};
 
 const MIGRATIONS: Migrations = &[(
     1,
@@ -19,6 +19,10 @@ const MIGRATIONS: Migrations = &[(
 
 /// Connections for reading.
 const READERS: u32 = 8;
+
+/// A server that takes a connection and then says nothing, as one behind a broken network does, is
+/// given up after this.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// The advisory lock that the writing process holds: "messages" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"messages");
@@ -50,7 +54,9 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
 /// Makes the connection for writing and takes the database. The lock lives as long as the session.
 fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection, StoreError>> {
     Box::pin(async move {
-        let mut connection = options.connect().await?;
+        let connecting = tokio::time::timeout(CONNECT_WAIT, options.connect());
+        let silent = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
+        let mut connection = connecting.await.map_err(silent)??;
         let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
         if query.fetch_one(&mut connection).await? {
             return Ok(connection);
