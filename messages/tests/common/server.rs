@@ -17,6 +17,7 @@ pub struct Setup {
     home: Arc<TempDir>,
     database: Option<String>,
     data_dir: Option<PathBuf>,
+    listen: String,
     args: Vec<String>,
 }
 
@@ -41,6 +42,7 @@ impl Setup {
             home,
             database,
             data_dir: None,
+            listen: "127.0.0.1:0".into(),
             args: Vec::new(),
         }
     }
@@ -65,6 +67,12 @@ impl Setup {
     /// With a data directory elsewhere.
     pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(dir.into());
+        self
+    }
+
+    /// On this address in place of a free port.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
         self
     }
 
@@ -107,7 +115,7 @@ impl Setup {
             .env("RUST_BACKTRACE", "1")
             .current_dir(self.home());
         command
-            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", &self.listen, "--data-dir"])
             .arg(self.data());
         if let Some(url) = &self.database {
             command.args(["--database-url", url]);
