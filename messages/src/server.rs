@@ -193,7 +193,7 @@ struct OpenJournal {
 
 fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let dir = config.data_dir.join("journal");
-    let existed = dir.exists();
+    let existed = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
     let segment_bytes = u64::from(config.journal_segment_bytes);
     let open = |barrier| -> anyhow::Result<_> {
         let disk = RealDisk::new(dir.clone())

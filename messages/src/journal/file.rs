@@ -36,6 +36,8 @@ pub struct FileJournal {
     /// Full segments that hold changes which are not stored, oldest first, each with its last batch.
     full: VecDeque<(u64, u64)>,
     spares: Vec<String>,
+    /// The first segment that this run has made.
+    first: u64,
     current: Segment,
     /// Made ready by `prepare`; the next commit moves there.
     next: Option<Segment>,
@@ -66,13 +68,15 @@ impl FileJournal {
             .filter_map(|name| segment_number(name))
             .collect();
         numbers.sort_unstable();
-        let mut spares: Vec<String> = names
-            .into_iter()
-            .filter(|name| name.starts_with("spare."))
-            .collect();
+        // What an earlier run has left may be shorter, and then a full disk would be noticed only
+        // by a commit, when it is too late: a segment is filled with zeros in the run that uses it.
+        for name in names.iter().filter(|name| name.starts_with("spare.")) {
+            disk.remove(name)?;
+        }
         let (full, replay) = read_segments(&mut *disk, &mut numbers, barrier)?;
         let number = numbers.last().map_or(1, |last| last + 1);
         let last_batch = replay.mark.0;
+        let mut spares = Vec::new();
         let current = make_segment(
             &mut *disk,
             &mut spares,
@@ -87,6 +91,7 @@ impl FileJournal {
             barrier,
             full,
             spares,
+            first: number,
             current,
             next: None,
             last_batch,
@@ -126,7 +131,7 @@ impl FileJournal {
 
     fn retire(&mut self, number: u64) -> io::Result<()> {
         let name = segment_name(number);
-        if self.spares.len() < SPARE_SEGMENTS_MAX {
+        if number >= self.first && self.spares.len() < SPARE_SEGMENTS_MAX {
             let spare = format!("spare.{number}");
             self.disk.rename(&name, &spare)?;
             self.spares.push(spare);
@@ -287,7 +292,7 @@ fn make_segment(
         let mut file = disk.open(&name)?;
         if recycled {
             file.set_len(segment_bytes)?;
-        } else if barrier {
+        } else {
             let zeros = vec![0; 1 << 20];
             for at in (0..segment_bytes).step_by(zeros.len()) {
                 let part = zeros.len().min((segment_bytes - at) as usize);
