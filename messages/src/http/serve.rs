@@ -26,9 +26,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n\
-    Content-Type: application/problem+json\r\nContent-Length: 128\r\nConnection: close\r\n\r\n\
+    Content-Type: application/problem+json\r\nContent-Length: 123\r\nConnection: close\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
-    \"code\":\"too_many_connections\",\"detail\":\"try again later\"  }\n";
+    \"code\":\"too_many_connections\",\"detail\":\"try again later\"}\n";
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
