@@ -115,8 +115,7 @@ async fn connection(stream: TcpStream, router: Router, serving: Serving, stop: C
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(serving.head_wait)
-        .max_buf_size(REQUEST_HEAD_BYTES_MAX)
-        .pipeline_flush(true);
+        .max_buf_size(REQUEST_HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
