@@ -99,8 +99,8 @@ impl Reader {
         }
     }
 
-    /// Reads until `len` bytes have come, which must not be fewer.
-    pub async fn bytes(&mut self, len: usize) -> Bytes {
+    /// Reads until `len` bytes have come, and whatever comes along with the last of them.
+    pub async fn at_least(&mut self, len: usize) -> Bytes {
         let mut bytes = BytesMut::new();
         while bytes.len() < len {
             match self.piece().await {
@@ -108,8 +108,14 @@ impl Reader {
                 Err(end) => panic!("{end:?} after {:?} of {len} bytes", bytes.len()),
             }
         }
-        assert_eq!(bytes.len(), len, "more has come than was asked for");
         bytes.freeze()
+    }
+
+    /// Reads until `len` bytes have come, where no more may come.
+    pub async fn bytes(&mut self, len: usize) -> Bytes {
+        let bytes = self.at_least(len).await;
+        assert_eq!(bytes.len(), len, "more has come than was asked for");
+        bytes
     }
 
     /// Reads as much as `text` is long, and checks that this is what comes.
@@ -151,7 +157,7 @@ impl Drop for Reader {
 /// A request whose body is sent piece by piece.
 pub struct Producer {
     pieces: mpsc::Sender<io::Result<Frame<Bytes>>>,
-    response: JoinHandle<Reader>,
+    response: JoinHandle<hyper::Result<Reader>>,
 }
 
 impl Producer {
@@ -179,6 +185,7 @@ impl Producer {
         drop(pieces);
         soon("an answer", response)
             .await
+            .expect("no panic")
             .expect("an answer")
             .answer()
             .await
@@ -189,6 +196,7 @@ impl Producer {
         let Self { pieces, response } = self;
         let answer = soon("an answer", response)
             .await
+            .expect("no panic")
             .expect("an answer")
             .answer()
             .await;
@@ -206,18 +214,18 @@ impl Producer {
 }
 
 /// Sends a request and takes the head of the response.
-async fn send(address: SocketAddr, request: Request<Body>) -> Reader {
+async fn send(address: SocketAddr, request: Request<Body>) -> hyper::Result<Reader> {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(async move { drop(connection.await) });
-    let response = sender.send_request(request).await.expect("a response");
+    let response = sender.send_request(request).await?;
     let (head, body) = response.into_parts();
-    Reader {
+    Ok(Reader {
         status: head.status,
         headers: head.headers,
         body,
         connection,
-    }
+    })
 }
 
 /// A request with a whole body.
@@ -243,7 +251,8 @@ pub fn request(
 impl TestServer {
     /// Sends a request and reads the response as it comes.
     pub async fn open(&self, request: Request<Body>) -> Reader {
-        soon("a response", send(self.address(), request)).await
+        let response = soon("a response", send(self.address(), request)).await;
+        response.expect("a response")
     }
 
     /// Sends a request and reads the whole response.

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+pub mod outage;
 pub mod postgres;
 pub mod raw;
 mod server;

@@ -70,4 +70,27 @@ impl Raw {
         while self.more().await {}
         began.elapsed()
     }
+
+    /// Reads until the other side closes or `words` come at the end, and returns everything.
+    pub async fn closed_after(mut self, words: &str) -> Vec<u8> {
+        while !self.received.ends_with(words.as_bytes()) && self.more().await {}
+        self.received
+    }
+
+    /// Sends one byte after the other until the other side closes, and tells after how long it did;
+    /// `None` when it took them all.
+    pub async fn drip(&mut self, bytes: &[u8], pause: Duration) -> Option<Duration> {
+        let began = Instant::now();
+        for byte in bytes {
+            if !self.try_write(&[*byte]).await {
+                return Some(began.elapsed());
+            }
+            if let Ok(more) = tokio::time::timeout(pause, self.more()).await
+                && !more
+            {
+                return Some(began.elapsed());
+            }
+        }
+        None
+    }
 }

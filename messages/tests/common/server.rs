@@ -110,10 +110,7 @@ impl Setup {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_messages"));
         // Neither a setting of the caller nor a `.env` above the working directory reaches it.
-        command
-            .env_clear()
-            .env("RUST_BACKTRACE", "1")
-            .current_dir(self.home());
+        command.env_clear().current_dir(self.home());
         command
             .args(["--listen", &self.listen, "--data-dir"])
             .arg(self.data());
@@ -183,14 +180,14 @@ impl TestServer {
         eventually(words, async || self.output().contains(words).then_some(())).await;
     }
 
-    /// Its memory that is resident, in bytes.
+    /// Its memory in bytes: what is resident and not a part of a file.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("a running process");
         let line = status
             .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("VmRSS");
+            .find(|line| line.starts_with("RssAnon:"))
+            .expect("RssAnon");
         let kib: u64 = line
             .split_whitespace()
             .nth(1)
