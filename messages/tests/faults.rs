@@ -4,8 +4,9 @@ mod common;
 
 use common::{
     Answer, End, Exit, Setup, TestServer, eventually, noise,
-    outage::{OwnPostgres, SmallDisk},
+    outage::{Network, OwnPostgres, SmallDisk},
 };
+use sqlx::{Connection, SqliteConnection};
 use std::{os::unix::fs::FileExt, path::PathBuf};
 
 /// How many bytes a stream has.
@@ -402,4 +403,61 @@ async fn a_full_disk_is_no_failure_of_the_journal_after_a_restart_either() {
     assert!(waiting.finish().await.status.is_success());
     finish_when_possible(&server, "full", content.len() + (1 << 20), "disk_full").await;
     assert!(server.get("/?id=full").await.body[..content.len()] == content);
+}
+
+#[tokio::test]
+async fn a_database_that_falls_silent_is_waited_for_but_holds_no_request() {
+    let network = Network::before(&common::postgres::database().await).await;
+    let setup = Setup::new().await.database_url(&network.url);
+    let server = setup.start().await;
+    server.put("/?id=known&close=false", "one ").await;
+    network.fall_silent();
+    assert_eq!(
+        server.put("/?id=known&close=false", "two ").await.status,
+        200
+    );
+    server
+        .get("/?id=unknown")
+        .await
+        .problem(503, "database_unavailable");
+    network.recover();
+    server
+        .get("/?id=unknown")
+        .await
+        .problem(404, "stream_not_found");
+    server.put("/?id=known", "three").await;
+    let server = server.restart().await;
+    assert_eq!(server.get("/?id=known").await.text(), "one two three");
+}
+
+#[tokio::test]
+async fn somebody_else_may_lock_the_database_for_a_while() {
+    let setup = Setup::new().await;
+    let server = setup.start().await;
+    server.put("/?id=known&close=false", "one ").await;
+    let mut other = SqliteConnection::connect(&setup.url())
+        .await
+        .expect("the database");
+    sqlx::query("BEGIN EXCLUSIVE")
+        .execute(&mut other)
+        .await
+        .expect("the lock");
+    assert_eq!(
+        server.put("/?id=known&close=false", "two ").await.status,
+        200
+    );
+    assert_eq!(
+        server.put("/?id=new&close=false", "new").await.status,
+        201,
+        "reads are not locked out"
+    );
+    server.says("the store takes no writes").await;
+    sqlx::query("COMMIT")
+        .execute(&mut other)
+        .await
+        .expect("the end of the lock");
+    server.says("the store takes writes again").await;
+    server.put("/?id=known", "three").await;
+    assert_eq!(server.get("/?id=known").await.text(), "one two three");
+    server.stop().await;
 }

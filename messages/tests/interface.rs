@@ -397,3 +397,51 @@ async fn a_healthy_server_says_so() {
     assert_eq!(server.get("/healthz").await.text(), "ok\n");
     assert_eq!(server.get("/readyz").await.text(), "ready\n");
 }
+
+#[tokio::test]
+async fn a_reader_of_an_earlier_life_of_a_name_never_gets_a_mixture() {
+    let server = Setup::new().await.start().await;
+    let content = common::noise(1, 20 << 20);
+    server.put("/?id=twice", content.clone()).await;
+    let mut reader = server.read("/?id=twice").await;
+    let mut read = reader.at_least(1).await.to_vec();
+    assert_eq!(
+        server.post("/?freq=1000&max=5", "twice").await.text(),
+        lines("twice", 5)
+    );
+    let (rest, end) = reader.rest().await;
+    read.extend_from_slice(&rest);
+    assert!(content.starts_with(&read), "something else got in");
+    assert_eq!(
+        end,
+        if read.len() == content.len() {
+            End::Clean
+        } else {
+            End::BrokenOff
+        }
+    );
+    assert_eq!(server.get("/?id=twice").await.text(), lines("twice", 5));
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_reads_live_until_the_connection_closes() {
+    let server = Setup::new().await.start().await;
+    server.put("/?id=old&close=false", "first").await;
+    let mut raw = Raw::send(server.address(), "GET /?id=old HTTP/1.0\r\n\r\n").await;
+    raw.until("first").await;
+    server.put("/?id=old", "second").await;
+    raw.closed().await;
+    let text = raw.text();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(!head.contains("chunked"), "{head}");
+    assert_eq!(body, "firstsecond");
+}
+
+#[tokio::test]
+async fn an_id_may_be_sent_as_it_is_where_it_is_text() {
+    let server = Setup::new().await.start().await;
+    server.put("/?id=gr%C3%BC%C3%9Fe+aus", "x").await;
+    let mut raw = Raw::send(server.address(), "GET /?id=grüße%20aus HTTP/1.0\r\n\r\n").await;
+    raw.closed().await;
+    assert!(raw.text().ends_with("\r\n\r\nx"), "{}", raw.text());
+}

@@ -181,11 +181,9 @@ async fn a_producer_that_falls_silent_can_go_on_with_a_new_request() {
     let mut tied = server.produce("/?id=tied&close=always");
     tied.send("kept").await;
     tied.refusal().await.problem(408, "body_timeout");
-    let end = server.get("/?id=tied").await;
-    assert_eq!(
-        (end.text(), end.header("stream-closed-reason")),
-        ("kept", "broken-off")
-    );
+    assert_eq!(server.get("/?id=tied").await.text(), "kept");
+    let end = server.head("/?id=tied").await;
+    assert_eq!(end.header("stream-closed-reason"), "broken-off");
 }
 
 #[tokio::test]
@@ -271,4 +269,27 @@ async fn a_request_behind_a_live_reader_does_not_hold_its_content_back() {
     raw.until("second").await;
     server.put("/?id=s", "").await;
     raw.until("ok\n").await;
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_for_too_long_is_given_up() {
+    let setup = Setup::new().await.with(&["--reader-stall-secs", "2"]);
+    let setup = setup.with(&["--head-wait-secs", "300"]);
+    let server = setup.with(&["--connections-max", "2"]).start().await;
+    server.put("/?id=s", noise(11, 20 << 20)).await;
+    // A connection that has just been closed may still count.
+    let admitted = async |what: &str, target: &str| {
+        let get = format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
+        eventually(what, async || {
+            let mut raw = Raw::send(server.address(), "").await;
+            raw.try_write(get.as_bytes()).await;
+            raw.until("\r\n").await;
+            raw.text().starts_with("HTTP/1.1 200 ").then_some(raw)
+        })
+        .await
+    };
+    let stuck = admitted("a place for a reader", "/?id=s").await;
+    let done = admitted("a place for somebody else", "/healthz").await;
+    admitted("the place of the stuck reader is free", "/healthz").await;
+    drop((stuck, done));
 }

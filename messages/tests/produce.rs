@@ -508,3 +508,33 @@ async fn a_refused_producer_gets_its_answer_however_much_it_sends() {
     let mut endless = server.produce("/?id=done");
     while endless.try_send(vec![b'x'; 100_000]).await {}
 }
+
+#[tokio::test]
+async fn a_body_shorter_than_it_said_is_broken_off() {
+    let server = Setup::new().await.start().await;
+    for close in ["true", "always"] {
+        let head = format!(
+            "PUT /?id={close}&close={close} HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf"
+        );
+        drop(Raw::send(server.address(), &head).await);
+    }
+    let closed = common::eventually("the stream is closed", async || {
+        let head = server.head("/?id=always").await;
+        (head.header("stream-closed") == "true").then_some(head)
+    });
+    assert_eq!(closed.await.header("stream-closed-reason"), "broken-off");
+    let mut reader = server.read("/?id=true").await;
+    reader.expect("half").await;
+    assert_eq!(server.put("/?id=true&offset=4", "whole").await.status, 200);
+    assert_eq!(reader.rest().await, ("whole".into(), End::Clean));
+}
+
+#[tokio::test]
+async fn trailers_are_no_content() {
+    let server = Setup::new().await.start().await;
+    let put = "PUT /?id=s HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n\
+        5\r\nhello\r\n0\r\nx: y\r\n\r\n";
+    let mut raw = Raw::send(server.address(), put).await;
+    raw.until("HTTP/1.1 201 ").await;
+    assert_eq!(server.get("/?id=s").await.text(), "hello");
+}

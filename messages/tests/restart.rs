@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{End, Setup, TestServer, eventually, lines, noise};
+use common::{End, Setup, TestServer, eventually, lines, noise, raw::Raw};
 use sqlx::{Connection, Row, SqliteConnection};
 
 async fn closed_reason(server: &TestServer, id: &str) -> String {
@@ -411,4 +411,22 @@ async fn the_settings_come_from_the_environment_and_from_a_file_too() {
     std::fs::write(setup.home().join(".env"), "DURABILITY=never\n").expect("a file");
     let exit = setup.start_in_vain().await;
     assert!(exit.output.contains("never"), "{}", exit.output);
+}
+
+#[tokio::test]
+async fn connections_that_do_nothing_do_not_delay_a_stop() {
+    let server = Setup::new()
+        .await
+        .with(&["--drain-secs", "25"])
+        .start()
+        .await;
+    let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let mut done = Raw::send(server.address(), get).await;
+    done.until("ok\n").await;
+    let silent = Raw::send(server.address(), "").await;
+    let begun = Raw::send(server.address(), "GET /healthz HT").await;
+    let began = tokio::time::Instant::now();
+    server.stop().await;
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    drop((done, silent, begun));
 }

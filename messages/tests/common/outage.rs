@@ -1,11 +1,20 @@
 //! Things under a server that a test takes away: a Postgres of its own, and a disk that is small.
 
+use super::soon;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
 
 /// A program that says something and then waits for the end of its input, which comes with the end
 /// of the test, however that ends.
@@ -130,5 +139,63 @@ impl SmallDisk {
     /// Gives back what [`SmallDisk::fill`] has taken.
     pub fn free(&self) {
         std::fs::remove_file(self.dir.join("filler")).expect("the filler");
+    }
+}
+
+/// Stands between a server and its Postgres, and can hold back everything that either says, as a
+/// broken network does.
+pub struct Network {
+    /// The URL of the database on its other side.
+    pub url: String,
+    flows: watch::Sender<bool>,
+}
+
+impl Network {
+    /// In front of the database of `url`.
+    pub async fn before(url: &str) -> Self {
+        let (base, name) = url.rsplit_once('/').expect("a URL with a database");
+        let (scheme_and_user, target) = base.rsplit_once('@').expect("a URL with a user");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (flows, seen) = watch::channel(true);
+        tokio::spawn(forward_all(listener, target.to_owned(), seen));
+        let url = format!("{scheme_and_user}@{address}/{name}");
+        Self { url, flows }
+    }
+
+    /// Lets nothing through any more.
+    pub fn fall_silent(&self) {
+        self.flows.send_replace(false);
+    }
+
+    /// Lets everything through again.
+    pub fn recover(&self) {
+        self.flows.send_replace(true);
+    }
+}
+
+async fn forward_all(listener: TcpListener, target: String, flows: watch::Receiver<bool>) {
+    while let Ok((near, _)) = listener.accept().await {
+        let far = soon("Postgres is there", TcpStream::connect(&target)).await;
+        let (near_in, near_out) = near.into_split();
+        let (far_in, far_out) = far.expect("Postgres").into_split();
+        tokio::spawn(forward(near_in, far_out, flows.clone()));
+        tokio::spawn(forward(far_in, near_out, flows.clone()));
+    }
+}
+
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut flows: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        // The test is over when this fails.
+        if flows.wait_for(|flows| *flows).await.is_err()
+            || to.write_all(&buffer[..count]).await.is_err()
+        {
+            return;
+        }
     }
 }
