@@ -38,4 +38,4 @@ bench: ## Build for release and verify a fresh server with the bench client
 
 crash-seeds: ## Run the crash test with CRASH_SEEDS (1000) seeds
 	@scripts/need cargo cc
-	CRASH_SEEDS=$(CRASH_SEEDS) cargo test --release --locked -p messages --test crash -- --nocapture
+	CRASH_SEEDS=$(CRASH_SEEDS) cargo test --release --locked -p messages --test core crash:: -- --nocapture

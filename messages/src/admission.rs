@@ -86,12 +86,7 @@ impl State {
     /// A stream that has just begun.
     #[must_use]
     pub fn new(tied: bool) -> Self {
-        Self {
-            tail: Offset::ZERO,
-            closed: None,
-            tied,
-            replaced: false,
-        }
+        Self { tail: Offset::ZERO, closed: None, tied, replaced: false }
     }
 
     /// Ends this life so that the name can begin a new one. Only a closed stream may be replaced.
@@ -135,10 +130,7 @@ impl State {
         self.tail = tail.advance(request.records, request.bytes);
         self.closed = request.close;
         self.tied = request.tied && request.close.is_none();
-        Decision::Accept {
-            at: tail,
-            next: self.tail,
-        }
+        Decision::Accept { at: tail, next: self.tail }
     }
 }
 
@@ -155,20 +147,15 @@ mod tests {
             1 => Just(Some(CloseReason::Finished)),
             1 => Just(Some(CloseReason::BrokenOff)),
         ];
-        (
-            0u64..4,
-            1u64..120,
-            prop::option::of(0u64..300),
-            any::<bool>(),
-            reason,
-        )
-            .prop_map(|(records, bytes, at, tied, close)| Request {
+        (0u64..4, 1u64..120, prop::option::of(0u64..300), any::<bool>(), reason).prop_map(
+            |(records, bytes, at, tied, close)| Request {
                 records,
                 bytes: records * bytes,
                 at: at.map(Expected::Bytes),
                 tied,
                 close,
-            })
+            },
+        )
     }
 
     proptest! {
@@ -213,10 +200,7 @@ mod tests {
 
     #[test]
     fn a_life_that_is_over_admits_nothing() {
-        let mut state = State {
-            replaced: true,
-            ..State::new(false)
-        };
+        let mut state = State { replaced: true, ..State::new(false) };
         let close = Request {
             records: 0,
             bytes: 0,

@@ -20,9 +20,7 @@ impl Budget {
     /// A budget of `bytes`.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
-        }
+        Self { room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
     }
 
     /// Takes `bytes`, waiting a while for them. Cancel safe: a caller that goes away while it
@@ -34,19 +32,13 @@ impl Budget {
         let permits = u32::try_from(bytes).map_err(|_| Overloaded)?;
         if let Ok(permit) = self.room.try_acquire_many(permits) {
             permit.forget();
-            return Ok(Room {
-                budget: self.clone(),
-                bytes,
-            });
+            return Ok(Room { budget: self.clone(), bytes });
         }
         let wait = Duration::from_millis(ROOM_WAIT_MS_MAX);
         match tokio::time::timeout(wait, self.room.acquire_many(permits)).await {
             Ok(Ok(permit)) => {
                 permit.forget();
-                Ok(Room {
-                    budget: self.clone(),
-                    bytes,
-                })
+                Ok(Room { budget: self.clone(), bytes })
             }
             _ => Err(Overloaded),
         }

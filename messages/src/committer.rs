@@ -101,11 +101,7 @@ impl Commits {
     pub fn new(mark: Mark, flush_early_bytes: u64) -> Arc<Self> {
         let last = Ticket(Arc::new(SetOnce::new_with(Some(Ok(())))));
         Arc::new(Self {
-            queue: Mutex::new(Queue {
-                groups: VecDeque::new(),
-                last,
-                stop: false,
-            }),
+            queue: Mutex::new(Queue { groups: VecDeque::new(), last, stop: false }),
             queued: Condvar::new(),
             trouble: AtomicU8::new(TROUBLE_NONE),
             published: AtomicU64::new(mark.0),
@@ -140,11 +136,7 @@ impl Commits {
         }
         let ticket = Ticket(Arc::new(SetOnce::new()));
         queue.last = ticket.clone();
-        queue.groups.push_back(Group {
-            entries: vec![entry],
-            bytes,
-            ticket: ticket.clone(),
-        });
+        queue.groups.push_back(Group { entries: vec![entry], bytes, ticket: ticket.clone() });
         let was_idle = queue.groups.len() == 1;
         drop(queue);
         if was_idle {
@@ -187,10 +179,7 @@ impl Commits {
 
     /// Hands channels to the flusher; each only while it is not on the list.
     pub fn push_dirty(&self, channels: impl IntoIterator<Item = Arc<Channel>>) {
-        self.dirty
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(channels);
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(channels);
     }
 
     /// Takes the list of the flusher.
@@ -215,12 +204,7 @@ impl Commits {
         let mut dirty = Vec::new();
         let mut changed: Vec<Arc<Channel>> = Vec::with_capacity(entries.len());
         let mut bytes = 0;
-        for Entry {
-            channel,
-            change,
-            replaced,
-        } in entries
-        {
+        for Entry { channel, change, replaced } in entries {
             if let Some(old) = replaced {
                 if old.publish_replaced() {
                     dirty.push(old.clone());
@@ -270,11 +254,7 @@ impl Committer {
     /// Commits what `commits` queues to `journal`.
     #[must_use]
     pub fn new(commits: Arc<Commits>, journal: Box<dyn Journal>) -> Self {
-        Self {
-            commits,
-            journal,
-            trimmed: 0,
-        }
+        Self { commits, journal, trimmed: 0 }
     }
 
     /// Works until [`Commits::stop`] is called and everything is committed, or the journal fails.
@@ -305,11 +285,7 @@ impl Committer {
             if self.commits.stored.load(Ordering::Acquire) > self.trimmed {
                 return Some(None);
             }
-            queue = self
-                .commits
-                .queued
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.commits.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -342,30 +318,30 @@ impl Committer {
     /// when the committer runs. Returns whether there was one.
     ///
     /// # Errors
-    /// The journal has failed.
+    /// The journal has no room, and the group stays queued; or it has failed.
     pub fn step(&mut self) -> io::Result<bool> {
         self.trim();
         let group = self.commits.queue().groups.pop_front();
         let Some(group) = group else { return Ok(false) };
-        self.commit(group)?;
+        if let Err(error) = self.journal.prepare(group.bytes) {
+            self.commits.queue().groups.push_front(group);
+            return Err(error);
+        }
+        self.write(group)?;
         Ok(true)
     }
 
-    fn commit(
-        &mut self,
-        Group {
-            entries,
-            bytes,
-            ticket,
-        }: Group,
-    ) -> io::Result<()> {
-        let mut batch = entries
-            .iter()
-            .map(|entry| (entry.channel.id(), &entry.change));
-        match self
-            .prepare(bytes)
-            .and_then(|()| self.journal.commit(&mut batch))
-        {
+    fn commit(&mut self, group: Group) -> io::Result<()> {
+        if let Err(error) = self.prepare(group.bytes) {
+            let _ = group.ticket.0.set(Err(CommitFailed));
+            return Err(error);
+        }
+        self.write(group)
+    }
+
+    fn write(&mut self, Group { entries, ticket, .. }: Group) -> io::Result<()> {
+        let mut batch = entries.iter().map(|entry| (entry.channel.id(), &entry.change));
+        match self.journal.commit(&mut batch) {
             Ok(mark) => {
                 self.commits.publish(entries, mark);
                 let _ = ticket.0.set(Ok(()));

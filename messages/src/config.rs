@@ -10,12 +10,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 #[command(version, max_term_width = 100)]
 pub struct Config {
     /// Address and port to listen on. Port 0 takes a free one.
-    #[arg(
-        long,
-        env = "LISTEN",
-        default_value = "127.0.0.1:3000",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
     /// Directory of the journal and, without --database-url, of the SQLite file. Created when
@@ -59,12 +54,7 @@ pub struct Config {
     pub journal_segment_bytes: u32,
 
     /// Open connections. One more is answered with 503. The limit on open files is raised for them.
-    #[arg(
-        long,
-        env = "CONNECTIONS_MAX",
-        default_value_t = 16_384,
-        value_name = "COUNT"
-    )]
+    #[arg(long, env = "CONNECTIONS_MAX", default_value_t = 16_384, value_name = "COUNT")]
     pub connections_max: usize,
 
     /// Seconds in which the head of a request must arrive, also the first one on a connection and
@@ -116,19 +106,13 @@ impl Config {
     /// The database that is used.
     #[must_use]
     pub fn database_url(&self) -> String {
-        self.database_url
-            .clone()
-            .unwrap_or_else(|| store::default_url(&self.data_dir))
+        self.database_url.clone().unwrap_or_else(|| store::default_url(&self.data_dir))
     }
 
     /// The kind of database, for people.
     #[must_use]
     pub fn database_kind(&self) -> &'static str {
-        if self.database_url().starts_with("sqlite") {
-            "SQLite"
-        } else {
-            "Postgres"
-        }
+        if self.database_url().starts_with("sqlite") { "SQLite" } else { "Postgres" }
     }
 
     /// The time between two flushes.

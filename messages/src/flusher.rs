@@ -45,13 +45,7 @@ impl Flusher {
         budget: Budget,
         memory: Arc<WindowMemory>,
     ) -> Self {
-        Self {
-            store,
-            commits,
-            budget,
-            memory,
-            uncertain: false,
-        }
+        Self { store, commits, budget, memory, uncertain: false }
     }
 
     /// Flushes every `interval`, sooner when much is waiting, until `stop`, and once more then.
@@ -105,16 +99,12 @@ impl Flusher {
         let dirty = self.commits.take_dirty();
         let mut waiting: VecDeque<Waiting> = dirty
             .into_iter()
-            .map(|channel| Waiting {
-                target: channel.durable(),
-                channel,
-            })
+            .map(|channel| Waiting { target: channel.durable(), channel })
             .collect();
         let mut merges = Vec::new();
         let result = self.write_all(&mut waiting, &mut merges).await;
         self.uncertain = result.is_err();
-        self.commits
-            .push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
+        self.commits.push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
         result?;
         self.commits.stored(mark);
         for stream in merges {
@@ -135,16 +125,12 @@ impl Flusher {
         while !waiting.is_empty() {
             let (channels, flushes) = self.next_batch(waiting);
             if let Err(error) = self.store.flush(&flushes).await {
-                channels
-                    .into_iter()
-                    .rev()
-                    .for_each(|channel| waiting.push_front(channel));
+                channels.into_iter().rev().for_each(|channel| waiting.push_front(channel));
                 return Err(error);
             }
             for (Waiting { channel, target }, flush) in channels.into_iter().zip(flushes).rev() {
                 let reached = flush.remove || flush.stream.tail.bytes >= target.bytes;
-                self.budget
-                    .give_back(channel.flushed(flush, self.memory.keep_bytes()));
+                self.budget.give_back(channel.flushed(flush, self.memory.keep_bytes()));
                 if channel.take_merge(MERGE_ROWS) {
                     merges.push(channel.id());
                 }
@@ -171,11 +157,7 @@ impl Flusher {
                 continue;
             };
             flush.chunks = Chunk::coalesce(&flush.chunks, CHUNK_BYTES_MAX);
-            bytes += flush
-                .chunks
-                .iter()
-                .map(|chunk| chunk.body.len())
-                .sum::<usize>();
+            bytes += flush.chunks.iter().map(|chunk| chunk.body.len()).sum::<usize>();
             channels.push(next);
             flushes.push(flush);
         }

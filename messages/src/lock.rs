@@ -42,10 +42,7 @@ impl FileLock {
     /// # Errors
     /// When another process has it, or the file system refuses.
     pub fn take(path: PathBuf) -> Result<Self, LockError> {
-        let fail = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
+        let fail = |source| LockError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
         let mut file = options
             .read(true)
@@ -59,16 +56,11 @@ impl FileLock {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let _ = file.read_to_string(&mut pid);
-                return Err(LockError::Held {
-                    path,
-                    pid: pid.trim().to_owned(),
-                });
+                return Err(LockError::Held { path, pid: pid.trim().to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(fail)?;
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
         Ok(Self { _file: file })
     }
 }
@@ -82,10 +74,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let first = FileLock::take(dir.path().join("lock")).expect("free");
         let second = FileLock::take(dir.path().join("lock")).expect_err("held");
-        assert!(
-            second.to_string().contains(&std::process::id().to_string()),
-            "{second}"
-        );
+        assert!(second.to_string().contains(&std::process::id().to_string()), "{second}");
         drop(first);
         FileLock::take(dir.path().join("lock")).expect("free again");
     }

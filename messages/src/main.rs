@@ -2,11 +2,25 @@
 
 use anyhow::Context;
 use messages::{config::Config, server::Server};
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes on one line, and never a backtrace: this is for operators.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     // It sets variables, which is only sound before there are threads.
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
@@ -23,10 +37,7 @@ fn main() -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(&config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&config))
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {

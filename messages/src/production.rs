@@ -32,11 +32,7 @@ impl Productions {
     /// Productions into `streams` until `stop`.
     #[must_use]
     pub fn new(streams: Arc<Streams>, stop: CancellationToken) -> Self {
-        Self {
-            streams,
-            tasks: TaskTracker::new(),
-            stop,
-        }
+        Self { streams, tasks: TaskTracker::new(), stop }
     }
 
     /// Begins a stream and its production, which goes on by itself whoever comes and goes.
@@ -51,10 +47,7 @@ impl Productions {
             return Err(StreamError::Overloaded);
         }
         // Tied: if the server dies, the next start closes what nobody produces any more.
-        let channel = self
-            .streams
-            .begin(&plan.name, "text/plain; charset=utf-8", true)
-            .await?;
+        let channel = self.streams.begin(&plan.name, "text/plain; charset=utf-8", true).await?;
         let (streams, stop) = (self.streams.clone(), self.stop.clone());
         let produced = channel.clone();
         self.tasks.spawn(async move {
@@ -68,12 +61,7 @@ impl Productions {
                 },
                 () = stop.cancelled() => CloseReason::Interrupted,
             };
-            let close = Addition {
-                record: "".into(),
-                at: None,
-                tied: true,
-                close: Some(reason),
-            };
+            let close = Addition { record: "".into(), at: None, tied: true, close: Some(reason) };
             if let Err(error) = streams.append(&produced, close).await {
                 tracing::debug!(%error, stream = %plan.name, "left for the next start to close");
             }
@@ -100,17 +88,7 @@ async fn produce(
         ticks.tick().await;
         let close = (i + 1 == plan.lines).then_some(CloseReason::Finished);
         let record = format!("{i}: {}\n", plan.name).into();
-        streams
-            .append(
-                channel,
-                Addition {
-                    record,
-                    at: None,
-                    tied: true,
-                    close,
-                },
-            )
-            .await?;
+        streams.append(channel, Addition { record, at: None, tied: true, close }).await?;
     }
     Ok(())
 }

@@ -48,10 +48,8 @@ pub async fn recover(
     memory: &Arc<WindowMemory>,
 ) -> Result<Recovered, RecoveryError> {
     let mut ids: Vec<StreamId> = changes.iter().map(|(id, _)| *id).collect();
-    let replaced: HashSet<StreamId> = changes
-        .iter()
-        .filter_map(|(_, change)| replaces(change))
-        .collect();
+    let replaced: HashSet<StreamId> =
+        changes.iter().filter_map(|(_, change)| replaces(change)).collect();
     ids.extend(&replaced);
     ids.sort_unstable();
     ids.dedup();
@@ -61,11 +59,7 @@ pub async fn recover(
             channels.insert(stored.id, Arc::new(Channel::load(stored, memory.clone())));
         }
     }
-    let mut recovered = Recovered {
-        dirty: Vec::new(),
-        live: Vec::new(),
-        cost: 0,
-    };
+    let mut recovered = Recovered { dirty: Vec::new(), live: Vec::new(), cost: 0 };
     for old in replaced.iter().filter_map(|id| channels.remove(id)) {
         old.writer().replaced = true;
         let _ = old.publish_replaced();
@@ -80,11 +74,7 @@ pub async fn recover(
             let make = || Arc::new(Channel::new(id, create, memory.clone()));
             channels.entry(id).or_insert_with(make);
         }
-        let unknown = || HistoryMismatch {
-            id,
-            tail: Offset::ZERO,
-            at: offset(&change),
-        };
+        let unknown = || HistoryMismatch { id, tail: Offset::ZERO, at: offset(&change) };
         let channel = channels.get(&id).ok_or_else(unknown)?;
         if let Some(cost) = channel.replay(change)? {
             recovered.cost += cost;
@@ -93,11 +83,7 @@ pub async fn recover(
             }
         }
     }
-    recovered.live.extend(
-        channels
-            .into_values()
-            .filter(|channel| channel.status().is_some()),
-    );
+    recovered.live.extend(channels.into_values().filter(|channel| channel.status().is_some()));
     Ok(recovered)
 }
 
@@ -129,20 +115,14 @@ impl Recovered {
             let state = channel.writer();
             state.tied && state.closed.is_none()
         };
-        self.live
-            .iter()
-            .filter(is_orphan)
-            .map(|channel| channel.name().clone())
-            .collect()
+        self.live.iter().filter(is_orphan).map(|channel| channel.name().clone()).collect()
     }
 
     /// Puts the channels into their places, before anybody else uses any of these.
     pub fn install(self, streams: &Streams, commits: &Commits, budget: &Budget) {
         budget.take_replayed(self.cost);
         commits.push_dirty(self.dirty);
-        self.live
-            .into_iter()
-            .for_each(|channel| streams.restore(channel));
+        self.live.into_iter().for_each(|channel| streams.restore(channel));
     }
 }
 
@@ -157,11 +137,8 @@ pub async fn close_orphans(
     unstored: &[StreamName],
 ) -> Result<usize, OrphanError> {
     let stored = store.tied().await?;
-    let names: HashSet<StreamName> = stored
-        .into_iter()
-        .map(|stream| stream.name)
-        .chain(unstored.iter().cloned())
-        .collect();
+    let names: HashSet<StreamName> =
+        stored.into_iter().map(|stream| stream.name).chain(unstored.iter().cloned()).collect();
     let closings = names.into_iter().map(|name| async move {
         let channel = streams.find(&name).await?;
         let is_orphan = {
@@ -170,12 +147,7 @@ pub async fn close_orphans(
         };
         if is_orphan {
             let close = Some(CloseReason::Interrupted);
-            let addition = Addition {
-                record: "".into(),
-                at: None,
-                tied: true,
-                close,
-            };
+            let addition = Addition { record: "".into(), at: None, tied: true, close };
             streams.append(&channel, addition).await?;
         }
         Ok::<_, OrphanError>(usize::from(is_orphan))

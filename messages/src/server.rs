@@ -46,10 +46,7 @@ impl Server {
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
         let listener = http::bind(config.listen).with_context(|| {
-            format!(
-                "cannot listen on {}: choose another --listen",
-                config.listen
-            )
+            format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
         let dir = &config.data_dir;
@@ -57,22 +54,11 @@ impl Server {
             .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
         let lock = FileLock::take(dir.join("lock"))?;
         let store = store::open(&config.database_url()).await.with_context(|| {
-            format!(
-                "cannot open the {} database (--database-url)",
-                config.database_kind()
-            )
+            format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
-        let OpenJournal {
-            journal,
-            replay,
-            earlier,
-        } = open_journal(config)?;
+        let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         if let Some((file, position)) = &replay.torn {
-            tracing::warn!(
-                file,
-                position,
-                "a write was cut short by a crash; it has been removed"
-            );
+            tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
         }
 
         let start = store.count_start().await?;
@@ -102,9 +88,8 @@ impl Server {
             earlier.remove().context("cannot remove the old journal")?;
         }
         let committer = Committer::new(commits.clone(), journal);
-        let committer = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())?;
+        let committer =
+            std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
@@ -163,10 +148,7 @@ impl Server {
         self.app.streams.stop();
         self.stop_listening.cancel();
         let abort = self.listener.abort_handle();
-        if tokio::time::timeout(self.drain, self.listener)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(self.drain, self.listener).await.is_err() {
             tracing::warn!("some requests have not ended in time and are cut off");
             abort.abort();
         }
@@ -204,11 +186,7 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let barrier = config.durability == Durability::Sync;
     if config.durability != Durability::Memory {
         let (journal, replay) = open(barrier)?;
-        return Ok(OpenJournal {
-            journal: Box::new(journal),
-            replay,
-            earlier: None,
-        });
+        return Ok(OpenJournal { journal: Box::new(journal), replay, earlier: None });
     }
     let (earlier, replay) = if existed {
         let (earlier, replay) = open(barrier)?;
@@ -216,11 +194,7 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     } else {
         (None, Replay::default())
     };
-    Ok(OpenJournal {
-        journal: Box::new(MemoryJournal::new(replay.mark)),
-        replay,
-        earlier,
-    })
+    Ok(OpenJournal { journal: Box::new(MemoryJournal::new(replay.mark)), replay, earlier })
 }
 
 async fn sweep(streams: Arc<Streams>) {

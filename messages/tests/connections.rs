@@ -29,22 +29,14 @@ async fn idle_connections(address: std::net::SocketAddr, count: u64) -> (Vec<Raw
 async fn idle_connections_are_cheap_and_hold_nobody_up() {
     let files = rlimit::increase_nofile_limit(20_000).expect("the limit on open files");
     let count = 10_000.min(files.saturating_sub(500));
-    assert!(
-        count >= LEAST,
-        "{files} open files are too few for this test: raise `ulimit -n`"
-    );
-    let setup = Setup::new()
-        .await
-        .with(&["--head-wait-secs", "300", "--log", "warn"]);
+    assert!(count >= LEAST, "{files} open files are too few for this test: raise `ulimit -n`");
+    let setup = Setup::new().await.with(&["--head-wait-secs", "300", "--log", "warn"]);
     let server = setup.start().await;
     server.put("/?id=wide&close=false", "first").await;
     let before = server.resident_bytes();
     let (mut readers, silent) = idle_connections(server.address(), count).await;
     let each = server.resident_bytes().saturating_sub(before) / count;
-    assert!(
-        each < 40 << 10,
-        "{each} bytes of memory for every idle connection"
-    );
+    assert!(each < 40 << 10, "{each} bytes of memory for every idle connection");
 
     let began = Instant::now();
     assert_eq!(server.put("/?id=other", "content").await.status, 201);

@@ -12,10 +12,7 @@ use std::{os::unix::fs::FileExt, path::PathBuf};
 /// How many bytes a stream has.
 async fn tail(server: &TestServer, id: &str) -> usize {
     let head = server.head(&format!("/?id={id}")).await;
-    let (_, bytes) = head
-        .header("stream-next-offset")
-        .split_once('_')
-        .expect("an offset");
+    let (_, bytes) = head.header("stream-next-offset").split_once('_').expect("an offset");
     bytes.parse().expect("a number")
 }
 
@@ -34,10 +31,7 @@ async fn append_until_refused(
         if !answer.status.is_success() {
             // A part of the last piece may have gone in.
             let tail = tail(server, id).await;
-            assert!(
-                tail + piece_bytes >= content.len(),
-                "what was acknowledged is there"
-            );
+            assert!(tail + piece_bytes >= content.len(), "what was acknowledged is there");
             content.truncate(tail);
             return (content, answer);
         }
@@ -48,9 +42,7 @@ async fn append_until_refused(
 /// Appends a last piece as soon as the server takes it, and closes the stream.
 async fn finish_when_possible(server: &TestServer, id: &str, at: usize, code: &str) {
     eventually("the server takes appends again", async || {
-        let answer = server
-            .put(&format!("/?id={id}&offset={at}"), "the end")
-            .await;
+        let answer = server.put(&format!("/?id={id}&offset={at}"), "the end").await;
         if answer.status.is_success() {
             return Some(());
         }
@@ -63,9 +55,7 @@ async fn finish_when_possible(server: &TestServer, id: &str, at: usize, code: &s
 #[tokio::test]
 async fn the_server_outlives_its_database() {
     let postgres = OwnPostgres::start();
-    let setup = Setup::new()
-        .await
-        .with(&["--unstored-bytes-max", "8388608"]);
+    let setup = Setup::new().await.with(&["--unstored-bytes-max", "8388608"]);
     let setup = setup.database_url(&postgres.url);
     let server = setup.start().await;
     server.put("/?id=known&close=false", "").await;
@@ -76,36 +66,20 @@ async fn the_server_outlives_its_database() {
     let (content, refusal) = append_until_refused(&server, "known", 256 << 10).await;
     refusal.problem(503, "overloaded");
     assert_eq!(refusal.header("retry-after"), "2");
-    assert!(
-        (6 << 20..8 << 20).contains(&content.len()),
-        "{} bytes went in",
-        content.len()
-    );
-    assert!(
-        reader.bytes(content.len()).await == content,
-        "readers go on"
-    );
-    let other = server
-        .put("/?id=other&close=false", noise(1, 1 << 20))
-        .await;
+    assert!((6 << 20..8 << 20).contains(&content.len()), "{} bytes went in", content.len());
+    assert!(reader.bytes(content.len()).await == content, "readers go on");
+    let other = server.put("/?id=other&close=false", noise(1, 1 << 20)).await;
     other.problem(503, "overloaded");
     let (get, put) = tokio::join!(server.get("/?id=unknown"), server.put("/?id=unknown", "x"));
     get.problem(503, "database_unavailable");
     put.problem(503, "database_unavailable");
-    assert_eq!(
-        server.get("/readyz").await.status,
-        200,
-        "the journal takes appends"
-    );
+    assert_eq!(server.get("/readyz").await.status, 200, "the journal takes appends");
 
     postgres.come_up();
     finish_when_possible(&server, "known", content.len(), "overloaded").await;
     let (rest, end) = reader.rest().await;
     assert_eq!((&rest[..], end), (&b"the end"[..], End::Clean));
-    server
-        .get("/?id=unknown")
-        .await
-        .problem(404, "stream_not_found");
+    server.get("/?id=unknown").await.problem(404, "stream_not_found");
     assert_eq!(server.put("/?id=new", "x").await.status, 201);
     let setup = server.stop().await;
 
@@ -127,14 +101,8 @@ async fn what_the_database_misses_stays_in_the_journal() {
     assert_eq!(server.put("/?id=s&close=false", "two ").await.status, 200);
     server.terminate();
     let Exit { status, output } = server.exit().await;
-    assert!(
-        !status.success(),
-        "a stop that leaves something behind is no success"
-    );
-    assert!(
-        output.contains("the journal keeps what is missing"),
-        "{output}"
-    );
+    assert!(!status.success(), "a stop that leaves something behind is no success");
+    assert!(output.contains("the journal keeps what is missing"), "{output}");
     let refused = setup.start_in_vain().await;
     assert!(refused.output.contains("database"), "{}", refused.output);
 
@@ -156,28 +124,21 @@ async fn unflushed_journal() -> (Setup, PathBuf, impl Fn(usize) -> u64) {
     let setup = Setup::new().await.with(&["--flush-interval-ms", "600000"]);
     let server = setup.start().await;
     for i in 0..10 {
-        server
-            .put("/?id=journal&close=false", format!("record {i};"))
-            .await;
+        server.put("/?id=journal&close=false", format!("record {i};")).await;
     }
     server.kill().await;
     let file = setup.journal_files().pop().expect("a journal file");
     let bytes = std::fs::read(&file).expect("the journal");
     let position = move |i: usize| {
         let record = format!("record {i};");
-        let found = bytes
-            .windows(record.len())
-            .position(|window| window == record.as_bytes());
+        let found = bytes.windows(record.len()).position(|window| window == record.as_bytes());
         found.expect("the record") as u64
     };
     (setup, file, position)
 }
 
 fn open(file: &PathBuf) -> std::fs::File {
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(file)
-        .expect("the journal")
+    std::fs::OpenOptions::new().write(true).open(file).expect("the journal")
 }
 
 #[tokio::test]
@@ -187,24 +148,11 @@ async fn a_damaged_journal_is_named_and_not_replayed() {
     open(&file).write_all_at(b"X", damage).expect("a write");
     let exit = setup.start_in_vain().await;
     assert!(!exit.status.success());
-    let name = file
-        .file_name()
-        .and_then(|name| name.to_str())
-        .expect("a name");
-    assert!(
-        exit.output.contains(&format!("file {name}")),
-        "{}",
-        exit.output
-    );
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(exit.output.contains(&format!("file {name}")), "{}", exit.output);
     let byte = exit.output.split_once("byte ").expect("a position").1;
-    let byte: u64 = byte
-        .split_once(';')
-        .and_then(|(n, _)| n.parse().ok())
-        .expect("a number");
-    assert!(
-        byte < damage && damage - byte < 100,
-        "{byte} is where the frame of {damage} begins"
-    );
+    let byte: u64 = byte.split_once(';').and_then(|(n, _)| n.parse().ok()).expect("a number");
+    assert!(byte < damage && damage - byte < 100, "{byte} is where the frame of {damage} begins");
     assert!(exit.output.contains("backup"), "{}", exit.output);
 
     // Nothing was changed by the attempt: mended, it is all there.
@@ -220,23 +168,13 @@ async fn a_torn_end_of_the_journal_costs_only_what_is_torn() {
     let (setup, file, position) = unflushed_journal().await;
     open(&file).set_len(position(9) + 3).expect("a cut");
     let server = setup.start().await;
-    assert!(
-        server.output().contains("cut short by a crash"),
-        "{}",
-        server.output()
-    );
+    assert!(server.output().contains("cut short by a crash"), "{}", server.output());
     let expected: String = (0..9).map(|i| format!("record {i};")).collect();
     let target = format!("/?id=journal&offset={}", expected.len());
     assert_eq!(server.put(&target, "!").await.status, 200);
-    assert_eq!(
-        server.get("/?id=journal").await.text(),
-        format!("{expected}!")
-    );
+    assert_eq!(server.get("/?id=journal").await.text(), format!("{expected}!"));
     let server = server.crash().await;
-    assert_eq!(
-        server.get("/?id=journal").await.text(),
-        format!("{expected}!")
-    );
+    assert_eq!(server.get("/?id=journal").await.text(), format!("{expected}!"));
 }
 
 #[tokio::test]
@@ -252,15 +190,8 @@ async fn a_lost_journal_file_is_named() {
     assert_eq!(files.len(), 3, "{files:?}");
     std::fs::remove_file(&files[1]).expect("a file");
     let exit = setup.start_in_vain().await;
-    let name = files[1]
-        .file_name()
-        .and_then(|name| name.to_str())
-        .expect("a name");
-    assert!(
-        exit.output.contains(&format!("file {name} is missing")),
-        "{}",
-        exit.output
-    );
+    let name = files[1].file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(exit.output.contains(&format!("file {name} is missing")), "{}", exit.output);
     assert!(files[0] == lost, "nothing else is touched: {files:?}");
 }
 
@@ -269,12 +200,7 @@ async fn on_small_disk(disk: &SmallDisk, durability: &str) -> Setup {
     let setup = Setup::new().await;
     let database = format!("sqlite:{}", setup.home().join("elsewhere.db").display());
     let setup = setup.data_dir(disk.dir.join("data")).database_url(database);
-    setup.with(&[
-        "--journal-segment-bytes",
-        "16777216",
-        "--durability",
-        durability,
-    ])
+    setup.with(&["--journal-segment-bytes", "16777216", "--durability", durability])
 }
 
 /// Appends until the disk is full. Some append finds that out and waits for room; all that come
@@ -328,11 +254,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
         (server.get("/readyz").await.status == 200).then_some(())
     })
     .await;
-    seen.extend(
-        reader
-            .at_least(content.len() + (1 << 20) - seen.len())
-            .await,
-    );
+    seen.extend(reader.at_least(content.len() + (1 << 20) - seen.len()).await);
     assert_eq!(server.put("/?id=full", "").await.status, 200);
     assert_eq!(server.put("/?id=other", "!").await.status, 200);
     let server = server.crash().await;
@@ -345,9 +267,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
 async fn a_server_on_a_full_disk_stops_and_starts_without_loss() {
     let disk = SmallDisk::new(40);
     disk.fill(20);
-    let setup = on_small_disk(&disk, "sync")
-        .await
-        .with(&["--drain-secs", "1"]);
+    let setup = on_small_disk(&disk, "sync").await.with(&["--drain-secs", "1"]);
     let mut server = setup.start().await;
     let (content, waiting) = append_until_full(&server, "full").await;
     server.terminate();
@@ -356,19 +276,11 @@ async fn a_server_on_a_full_disk_stops_and_starts_without_loss() {
 
     let exit = setup.start_in_vain().await;
     assert!(!exit.status.success());
-    assert!(
-        exit.output.contains("journal") && exit.output.contains("No space"),
-        "{}",
-        exit.output
-    );
+    assert!(exit.output.contains("journal") && exit.output.contains("No space"), "{}", exit.output);
     disk.free();
     let server = setup.start().await;
     let bytes = tail(&server, "full").await;
-    assert!(
-        bytes >= content.len(),
-        "{bytes} of {} acknowledged bytes",
-        content.len()
-    );
+    assert!(bytes >= content.len(), "{bytes} of {} acknowledged bytes", content.len());
     server.put("/?id=full", "").await;
     assert!(server.get("/?id=full").await.body[..content.len()] == content);
 }
@@ -412,19 +324,10 @@ async fn a_database_that_falls_silent_is_waited_for_but_holds_no_request() {
     let server = setup.start().await;
     server.put("/?id=known&close=false", "one ").await;
     network.fall_silent();
-    assert_eq!(
-        server.put("/?id=known&close=false", "two ").await.status,
-        200
-    );
-    server
-        .get("/?id=unknown")
-        .await
-        .problem(503, "database_unavailable");
+    assert_eq!(server.put("/?id=known&close=false", "two ").await.status, 200);
+    server.get("/?id=unknown").await.problem(503, "database_unavailable");
     network.recover();
-    server
-        .get("/?id=unknown")
-        .await
-        .problem(404, "stream_not_found");
+    server.get("/?id=unknown").await.problem(404, "stream_not_found");
     server.put("/?id=known", "three").await;
     let server = server.restart().await;
     assert_eq!(server.get("/?id=known").await.text(), "one two three");
@@ -435,27 +338,16 @@ async fn somebody_else_may_lock_the_database_for_a_while() {
     let setup = Setup::new().await;
     let server = setup.start().await;
     server.put("/?id=known&close=false", "one ").await;
-    let mut other = SqliteConnection::connect(&setup.url())
-        .await
-        .expect("the database");
-    sqlx::query("BEGIN EXCLUSIVE")
-        .execute(&mut other)
-        .await
-        .expect("the lock");
-    assert_eq!(
-        server.put("/?id=known&close=false", "two ").await.status,
-        200
-    );
+    let mut other = SqliteConnection::connect(&setup.url()).await.expect("the database");
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.expect("the lock");
+    assert_eq!(server.put("/?id=known&close=false", "two ").await.status, 200);
     assert_eq!(
         server.put("/?id=new&close=false", "new").await.status,
         201,
         "reads are not locked out"
     );
     server.says("the store takes no writes").await;
-    sqlx::query("COMMIT")
-        .execute(&mut other)
-        .await
-        .expect("the end of the lock");
+    sqlx::query("COMMIT").execute(&mut other).await.expect("the end of the lock");
     server.says("the store takes writes again").await;
     server.put("/?id=known", "three").await;
     assert_eq!(server.get("/?id=known").await.text(), "one two three");

@@ -19,10 +19,7 @@ async fn a_reader_gets_everything_from_the_beginning_while_it_is_produced(setup:
     let mut first = server.start("/?freq=50&max=40", "live").await;
     first.expect(&lines("live", 5)).await;
     let reader = server.read("/?id=live").await;
-    assert!(
-        !reader.headers.contains_key("stream-closed"),
-        "it is still open"
-    );
+    assert!(!reader.headers.contains_key("stream-closed"), "it is still open");
     assert_eq!(reader.rest().await, (lines("live", 40).into(), End::Clean));
     assert_eq!(first.rest().await.1, End::Clean);
 }
@@ -39,10 +36,7 @@ async fn a_finished_production_starts_anew_under_its_name(setup: Setup) {
     let server = setup.start().await;
     server.post("/?freq=1000&max=20", "again").await;
     let answer = server.post("/?freq=1000&max=3", "again").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.text()),
-        (201, &*lines("again", 3))
-    );
+    assert_eq!((answer.status.as_u16(), answer.text()), (201, &*lines("again", 3)));
     assert_eq!(server.get("/?id=again").await.text(), lines("again", 3));
     let server = server.restart().await;
     assert_eq!(server.get("/?id=again").await.text(), lines("again", 3));
@@ -65,10 +59,7 @@ async fn a_production_has_twenty_lines_a_second_unless_told_otherwise() {
     let mut caller = server.start("/", "slow").await;
     caller.expect(&lines("slow", 11)).await;
     let took = began.elapsed().as_millis();
-    assert!(
-        (450..5_000).contains(&took),
-        "ten intervals of 50 ms took {took} ms"
-    );
+    assert!((450..5_000).contains(&took), "ten intervals of 50 ms took {took} ms");
     let mut quick = server.start("/?freq=1000", "fifty").await;
     quick.expect(&lines("fifty", 50)).await;
     assert_eq!(quick.rest().await, (Bytes::new(), End::Clean));
@@ -78,16 +69,10 @@ async fn a_production_has_twenty_lines_a_second_unless_told_otherwise() {
 async fn a_second_production_of_an_open_stream_is_refused() {
     let server = Setup::new().await.start().await;
     let first = server.start("/?freq=100&max=1000", "busy").await;
-    server
-        .post("/?freq=1000&max=1", "busy")
-        .await
-        .problem(409, "stream_open");
+    server.post("/?freq=1000&max=1", "busy").await.problem(409, "stream_open");
     drop(first);
     server.put("/?id=uploaded&close=false", "x").await;
-    server
-        .post("/?freq=1000&max=1", "uploaded")
-        .await
-        .problem(409, "stream_open");
+    server.post("/?freq=1000&max=1", "uploaded").await.problem(409, "stream_open");
 }
 
 #[tokio::test]
@@ -99,16 +84,9 @@ async fn an_empty_body_gets_a_new_id_in_the_first_header() {
     let text = raw.text();
     let head: Vec<&str> = text.lines().collect();
     assert_eq!(head[0], "HTTP/1.1 201 Created");
-    let location = head[1]
-        .strip_prefix("location: ")
-        .expect("the location comes first");
+    let location = head[1].strip_prefix("location: ").expect("the location comes first");
     let answer = server.get(location).await;
-    let id = answer
-        .text()
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("0: "))
-        .expect("an id");
+    let id = answer.text().lines().next().and_then(|line| line.strip_prefix("0: ")).expect("an id");
     assert_eq!(answer.text(), lines(id, 2));
     assert_eq!(id.len(), 36, "a UUID");
     let other = server.post("/?freq=1000&max=1", "").await;
@@ -118,15 +96,7 @@ async fn an_empty_body_gets_a_new_id_in_the_first_header() {
 #[tokio::test]
 async fn the_location_of_any_id_leads_to_its_stream() {
     let server = Setup::new().await.start().await;
-    for id in [
-        "a b",
-        "grüße",
-        "100%",
-        "a+b&c=d#e/f?g",
-        "日本",
-        "..",
-        "'\"<>",
-    ] {
+    for id in ["a b", "grüße", "100%", "a+b&c=d#e/f?g", "日本", "..", "'\"<>"] {
         let started = server.post("/?freq=1000&max=2", id).await;
         assert_eq!(started.status, 201, "{id}");
         let read = server.get(started.header("location")).await;
@@ -138,20 +108,9 @@ async fn the_location_of_any_id_leads_to_its_stream() {
 async fn numbers_out_of_range_are_refused_with_the_range() {
     let server = Setup::new().await.start().await;
     for (name, max) in [("freq", "1000"), ("max", "1000000")] {
-        for bad in [
-            "0",
-            "-1",
-            "1001001",
-            "1.5",
-            "many",
-            "",
-            "1e3",
-            "99999999999999999999",
-        ] {
-            let detail = server
-                .post(&format!("/?{name}={bad}"), "x")
-                .await
-                .problem(400, "bad_parameter");
+        for bad in ["0", "-1", "1001001", "1.5", "many", "", "1e3", "99999999999999999999"] {
+            let detail =
+                server.post(&format!("/?{name}={bad}"), "x").await.problem(400, "bad_parameter");
             assert!(
                 detail.contains(name) && detail.contains(&format!("from 1 to {max}")),
                 "{detail}"
@@ -164,10 +123,7 @@ async fn numbers_out_of_range_are_refused_with_the_range() {
 #[tokio::test]
 async fn the_ends_of_the_ranges_are_in_them() {
     let server = Setup::new().await.start().await;
-    assert_eq!(
-        server.post("/?freq=1&max=1", "least").await.text(),
-        lines("least", 1)
-    );
+    assert_eq!(server.post("/?freq=1&max=1", "least").await.text(), lines("least", 1));
     let most = server.start("/?freq=1000&max=1000000", "most").await;
     assert_eq!(most.status, 201);
 }
@@ -185,19 +141,11 @@ async fn unknown_and_repeated_parameters_are_refused_by_name() {
         (Method::POST, "/?max=1&max=2", "max"),
         (Method::POST, "/?Freq=1", "Freq"),
     ] {
-        let answer = server
-            .send(request(method.clone(), target, &[], "a".into()))
-            .await;
+        let answer = server.send(request(method.clone(), target, &[], "a".into())).await;
         let detail = answer.problem(400, "bad_parameter");
-        assert!(
-            detail.contains(&format!("`{name}`")),
-            "{method} {target}: {detail}"
-        );
+        assert!(detail.contains(&format!("`{name}`")), "{method} {target}: {detail}");
     }
-    let detail = server
-        .put("/?id=a&close=no", "")
-        .await
-        .problem(400, "bad_parameter");
+    let detail = server.put("/?id=a&close=no", "").await.problem(400, "bad_parameter");
     assert!(detail.contains("true, false or always"), "{detail}");
     server.get("/?id=a").await.problem(404, "stream_not_found");
 }
@@ -207,10 +155,7 @@ async fn a_read_needs_the_id_of_a_stream() {
     let server = Setup::new().await.start().await;
     server.get("/").await.problem(400, "missing_id");
     server.get("/?id=").await.problem(400, "bad_id");
-    server
-        .get("/?id=nothing")
-        .await
-        .problem(404, "stream_not_found");
+    server.get("/?id=nothing").await.problem(404, "stream_not_found");
     server.put("/", "x").await.problem(400, "missing_id");
 }
 
@@ -220,22 +165,14 @@ async fn head_tells_what_get_would_without_waiting() {
     server.put("/?id=open&close=false", "12345").await;
     let open = server.head("/?id=open").await;
     assert_eq!((open.status.as_u16(), open.body.len()), (200, 0));
-    assert_eq!(
-        open.header("stream-next-offset"),
-        "0000000000000001_0000000000000005"
-    );
+    assert_eq!(open.header("stream-next-offset"), "0000000000000001_0000000000000005");
     assert_eq!(open.header("stream-closed"), "");
     server.put("/?id=open", "").await;
     let closed = server.head("/?id=open").await;
     assert_eq!(closed.header("stream-closed"), "true");
     assert_eq!(closed.header("stream-closed-reason"), "finished");
     let read = server.get("/?id=open").await;
-    for name in [
-        "content-type",
-        "cache-control",
-        "stream-next-offset",
-        "stream-closed-reason",
-    ] {
+    for name in ["content-type", "cache-control", "stream-next-offset", "stream-closed-reason"] {
         assert_eq!(closed.header(name), read.header(name), "{name}");
     }
     let missing = server.head("/?id=missing").await;
@@ -245,22 +182,10 @@ async fn head_tells_what_get_would_without_waiting() {
 #[tokio::test]
 async fn nothing_on_the_way_may_hold_pieces_back() {
     let server = Setup::new().await.start().await;
-    server
-        .put(
-            "/?id=text&close=false",
-            "some text that would compress, compress, compress",
-        )
-        .await;
+    server.put("/?id=text&close=false", "some text that would compress, compress, compress").await;
     let headers = [("accept-encoding", "gzip, br, deflate, zstd")];
-    let reader = server
-        .open(request(Method::GET, "/?id=text", &headers, Bytes::new()))
-        .await;
-    let header = |name: &str| {
-        reader
-            .headers
-            .get(name)
-            .map(|value| value.to_str().expect("text"))
-    };
+    let reader = server.open(request(Method::GET, "/?id=text", &headers, Bytes::new())).await;
+    let header = |name: &str| reader.headers.get(name).map(|value| value.to_str().expect("text"));
     assert_eq!(header("x-accel-buffering"), Some("no"));
     assert_eq!(header("cache-control"), Some("no-store, no-transform"));
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
@@ -274,10 +199,7 @@ async fn a_production_is_plain_text() {
     let server = Setup::new().await.start().await;
     let posted = server.post("/?freq=1000&max=1", "text").await;
     assert_eq!(posted.header("content-type"), "text/plain; charset=utf-8");
-    assert_eq!(
-        server.get("/?id=text").await.header("content-type"),
-        "text/plain; charset=utf-8"
-    );
+    assert_eq!(server.get("/?id=text").await.header("content-type"), "text/plain; charset=utf-8");
 }
 
 async fn a_reader_begins_where_it_asks_to(setup: Setup) {
@@ -290,10 +212,7 @@ async fn a_reader_begins_where_it_asks_to(setup: Setup) {
     assert_eq!(at("0000000000000001_0000000000000010").await.text(), "");
     let beyond = at("11").await;
     beyond.problem(416, "offset_beyond_end");
-    assert_eq!(
-        beyond.header("stream-next-offset"),
-        "0000000000000001_0000000000000010"
-    );
+    assert_eq!(beyond.header("stream-next-offset"), "0000000000000001_0000000000000010");
     for bad in ["-1", "ten", "1_2", "", "0x1"] {
         at(bad).await.problem(400, "bad_offset");
     }
@@ -319,14 +238,9 @@ mod at_an_offset {
 async fn what_is_not_there_is_told_as_a_problem() {
     let server = Setup::new().await.start().await;
     server.get("/elsewhere").await.problem(404, "no_such_route");
-    server
-        .get("/index.html?id=a")
-        .await
-        .problem(404, "no_such_route");
+    server.get("/index.html?id=a").await.problem(404, "no_such_route");
     for method in [Method::DELETE, Method::PATCH, Method::OPTIONS] {
-        let answer = server
-            .send(request(method, "/?id=a", &[], Bytes::new()))
-            .await;
+        let answer = server.send(request(method, "/?id=a", &[], Bytes::new())).await;
         answer.problem(405, "method_not_allowed");
         let allowed = answer.header("allow");
         for method in ["GET", "HEAD", "POST", "PUT"] {
@@ -340,54 +254,29 @@ async fn ids_that_make_no_sense_are_refused() {
     let server = Setup::new().await.start().await;
     let long = "x".repeat(513);
     let longest = "x".repeat(512);
-    for target in [
-        "/?id=%FF%FE",
-        "/?id=a%C3",
-        "/?id=a%",
-        "/?id=a%2",
-        "/?id=a%zz",
-        "/?id=%+1",
-    ] {
+    for target in ["/?id=%FF%FE", "/?id=a%C3", "/?id=a%", "/?id=a%2", "/?id=a%zz", "/?id=%+1"] {
         server.get(target).await.problem(400, "bad_parameter");
         server.put(target, "x").await.problem(400, "bad_parameter");
     }
-    let refused = [
-        &*format!("/?id={long}"),
-        "/?id=%20a",
-        "/?id=a%0A",
-        "/?id=a%00b",
-        "/?id=a%7Fb",
-    ];
+    let refused = [&*format!("/?id={long}"), "/?id=%20a", "/?id=a%0A", "/?id=a%00b", "/?id=a%7Fb"];
     for target in refused {
         server.get(target).await.problem(400, "bad_id");
         server.put(target, "x").await.problem(400, "bad_id");
     }
     for body in [&*long, " a", "a\n", "a\0b", "a\u{7f}"] {
-        server
-            .post("/?freq=1000&max=1", body.to_owned())
-            .await
-            .problem(400, "bad_id");
+        server.post("/?freq=1000&max=1", body.to_owned()).await.problem(400, "bad_id");
     }
-    server
-        .post("/?freq=1000&max=1", vec![0xff, 0xfe])
-        .await
-        .problem(400, "bad_id");
+    server.post("/?freq=1000&max=1", vec![0xff, 0xfe]).await.problem(400, "bad_id");
     let answer = server.post("/?freq=1000&max=1", longest.clone()).await;
     assert_eq!(answer.text(), lines(&longest, 1));
-    assert_eq!(
-        server.get(&format!("/?id={longest}")).await.text(),
-        lines(&longest, 1)
-    );
+    assert_eq!(server.get(&format!("/?id={longest}")).await.text(), lines(&longest, 1));
 }
 
 #[tokio::test]
 async fn a_body_that_is_too_long_for_an_id_is_refused() {
     let server = Setup::new().await.start().await;
     for len in [4097, 100_000, 1_000_000] {
-        server
-            .post("/", vec![b'x'; len])
-            .await
-            .problem(413, "body_too_large");
+        server.post("/", vec![b'x'; len]).await.problem(413, "body_too_large");
     }
 }
 
@@ -405,21 +294,11 @@ async fn a_reader_of_an_earlier_life_of_a_name_never_gets_a_mixture() {
     server.put("/?id=twice", content.clone()).await;
     let mut reader = server.read("/?id=twice").await;
     let mut read = reader.at_least(1).await.to_vec();
-    assert_eq!(
-        server.post("/?freq=1000&max=5", "twice").await.text(),
-        lines("twice", 5)
-    );
+    assert_eq!(server.post("/?freq=1000&max=5", "twice").await.text(), lines("twice", 5));
     let (rest, end) = reader.rest().await;
     read.extend_from_slice(&rest);
     assert!(content.starts_with(&read), "something else got in");
-    assert_eq!(
-        end,
-        if read.len() == content.len() {
-            End::Clean
-        } else {
-            End::BrokenOff
-        }
-    );
+    assert_eq!(end, if read.len() == content.len() { End::Clean } else { End::BrokenOff });
     assert_eq!(server.get("/?id=twice").await.text(), lines("twice", 5));
 }
 

@@ -11,15 +11,9 @@ const ONE_SECOND: std::ops::Range<Duration> = Duration::from_millis(800)..Durati
 
 #[tokio::test]
 async fn a_stream_grows_to_its_cap_and_no_further() {
-    let server = Setup::new()
-        .await
-        .with(&["--stream-bytes-max", "1000"])
-        .start()
-        .await;
+    let server = Setup::new().await.with(&["--stream-bytes-max", "1000"]).start().await;
     let put = async |id: &str, len: usize| {
-        server
-            .put(&format!("/?id={id}&close=false"), vec![b'x'; len])
-            .await
+        server.put(&format!("/?id={id}&close=false"), vec![b'x'; len]).await
     };
     assert_eq!(put("s", 600).await.status, 201);
     let refusal = put("s", 401).await;
@@ -28,18 +22,11 @@ async fn a_stream_grows_to_its_cap_and_no_further() {
     assert_eq!(refusal.json()["bytes"], 600);
     assert_eq!(put("s", 400).await.status, 200);
     put("s", 1).await.problem(413, "stream_too_long");
-    assert_eq!(
-        server.put("/?id=s", "").await.status,
-        200,
-        "it can still be closed"
-    );
+    assert_eq!(server.put("/?id=s", "").await.status, 200, "it can still be closed");
     assert_eq!(server.get("/?id=s").await.body.len(), 1000);
     let production = server.post("/?freq=1000&max=1000", "p").await;
     assert!(production.text().starts_with(&lines("p", 100)));
-    assert!(
-        production.body.len() <= 1000,
-        "a production ends there, too"
-    );
+    assert!(production.body.len() <= 1000, "a production ends there, too");
     let end = server.head("/?id=p").await;
     assert_eq!(end.header("stream-closed-reason"), "interrupted");
 }
@@ -47,10 +34,7 @@ async fn a_stream_grows_to_its_cap_and_no_further() {
 #[tokio::test]
 async fn a_reader_that_never_reads_holds_nobody_up_and_costs_little() {
     let setup = Setup::new().await.with(&["--window-bytes-max", "1048576"]);
-    let server = setup
-        .with(&["--unstored-bytes-max", "8388608"])
-        .start()
-        .await;
+    let server = setup.with(&["--unstored-bytes-max", "8388608"]).start().await;
     server.put("/?id=s&close=false", "").await;
     let mut stuck = Vec::new();
     for _ in 0..20 {
@@ -65,25 +49,14 @@ async fn a_reader_that_never_reads_holds_nobody_up_and_costs_little() {
     assert_eq!((answer.status.as_u16(), end), (200, End::Clean));
     assert!(read == content);
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < 64 << 20,
-        "{grown} bytes more for 20 readers that never read"
-    );
-    let late = stuck
-        .pop()
-        .expect("a reader")
-        .closed_after("\r\n\r\n")
-        .await;
+    assert!(grown < 64 << 20, "{grown} bytes more for 20 readers that never read");
+    let late = stuck.pop().expect("a reader").closed_after("\r\n\r\n").await;
     assert!(late.len() > content.len(), "it can still read everything");
 }
 
 /// A server that waits a second for the head of a request.
 async fn impatient() -> TestServer {
-    Setup::new()
-        .await
-        .with(&["--head-wait-secs", "1"])
-        .start()
-        .await
+    Setup::new().await.with(&["--head-wait-secs", "1"]).start().await
 }
 
 #[tokio::test]
@@ -92,10 +65,7 @@ async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
     let mut slow = Raw::send(server.address(), "").await;
     let head = format!("GET /healthz HTTP/1.1\r\nx: {}", "y".repeat(1000));
     let took = slow.drip(head.as_bytes(), Duration::from_millis(50)).await;
-    assert!(
-        took.is_some_and(|took| ONE_SECOND.contains(&took)),
-        "{took:?}"
-    );
+    assert!(took.is_some_and(|took| ONE_SECOND.contains(&took)), "{took:?}");
 }
 
 #[tokio::test]
@@ -133,10 +103,7 @@ async fn a_live_reader_is_not_taken_for_an_idle_connection() {
 #[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
     let server = Setup::new().await.start().await;
-    let get = format!(
-        "GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n",
-        "y".repeat(200 << 10)
-    );
+    let get = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(200 << 10));
     let mut raw = Raw::send(server.address(), "").await;
     raw.try_write(get.as_bytes()).await;
     raw.closed().await;
@@ -146,11 +113,7 @@ async fn a_head_that_is_too_long_is_refused() {
 #[tokio::test]
 async fn what_is_no_http_is_refused() {
     let server = Setup::new().await.start().await;
-    for bytes in [
-        "\u{16}\u{3}\u{1} client hello\r\n\r\n",
-        "GET\r\n\r\n",
-        "\0\0\0\0\r\n\r\n",
-    ] {
+    for bytes in ["\u{16}\u{3}\u{1} client hello\r\n\r\n", "GET\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
         let mut raw = Raw::send(server.address(), bytes).await;
         raw.closed().await;
         assert!(
@@ -164,11 +127,7 @@ async fn what_is_no_http_is_refused() {
 
 #[tokio::test]
 async fn a_producer_that_falls_silent_can_go_on_with_a_new_request() {
-    let server = Setup::new()
-        .await
-        .with(&["--producer-idle-secs", "1"])
-        .start()
-        .await;
+    let server = Setup::new().await.with(&["--producer-idle-secs", "1"]).start().await;
     let mut silent = server.produce("/?id=s");
     silent.send("kept ").await;
     let detail = silent.refusal().await.problem(408, "body_timeout");
@@ -198,11 +157,7 @@ async fn an_id_that_never_comes_is_not_waited_for() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
-    let server = Setup::new()
-        .await
-        .with(&["--connections-max", "3"])
-        .start()
-        .await;
+    let server = Setup::new().await.with(&["--connections-max", "3"]).start().await;
     let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -217,16 +172,10 @@ async fn one_connection_too_many_is_told_so() {
         refused.closed().await;
         let text = refused.text();
         let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
-        assert!(
-            head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: 2"),
-            "{head}"
-        );
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: 2"), "{head}");
         let document: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(document["code"], "too_many_connections");
-        assert!(
-            head.contains(&format!("Content-Length: {}", body.len())),
-            "{head}"
-        );
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
     }
     drop(held.pop());
     eventually("there is a place again", async || {
@@ -248,13 +197,9 @@ async fn requests_on_one_connection_are_answered_in_order() {
     let mut raw = Raw::send(server.address(), &pipelined).await;
     raw.until("ready\n").await;
     let text = raw.text();
-    let found: Vec<_> = ["ok\n", "\r\ncontent\r\n", "no_such_route", "ready\n"]
-        .map(|w| text.find(w))
-        .into();
-    assert!(
-        found.is_sorted() && found.iter().all(Option::is_some),
-        "{text}"
-    );
+    let found: Vec<_> =
+        ["ok\n", "\r\ncontent\r\n", "no_such_route", "ready\n"].map(|w| text.find(w)).into();
+    assert!(found.is_sorted() && found.iter().all(Option::is_some), "{text}");
 }
 
 #[tokio::test]

@@ -15,10 +15,7 @@ async fn tail(server: &TestServer, id: &str) -> (u64, u64) {
     let head = server.head(&format!("/?id={id}")).await;
     let offset = head.header("stream-next-offset").to_owned();
     let (records, bytes) = offset.split_once('_').expect("an offset");
-    (
-        records.parse().expect("records"),
-        bytes.parse().expect("bytes"),
-    )
+    (records.parse().expect("records"), bytes.parse().expect("bytes"))
 }
 
 /// Why a stream is closed; empty while it is open.
@@ -59,10 +56,7 @@ async fn pieces_reach_a_reader_while_the_body_goes_on(setup: Setup) {
 async fn a_stream_that_is_not_closed_stays_open_for_more(setup: Setup) {
     let server = setup.start().await;
     let answer = server.put("/?id=log&close=false", "a").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("stream-closed")),
-        (201, "")
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("stream-closed")), (201, ""));
     assert_eq!(answer.json()["closed"], false);
     let mut reader = server.read("/?id=log").await;
     reader.expect("a").await;
@@ -81,9 +75,7 @@ async fn a_broken_off_producer_leaves_what_arrived_and_goes_on_later(setup: Setu
     producer.send(content[..70_000].to_vec()).await;
     common::eventually("the piece has arrived", async || {
         let head = server.head("/?id=upload").await;
-        head.header("stream-next-offset")
-            .ends_with("_0000000000070000")
-            .then_some(())
+        head.header("stream-next-offset").ends_with("_0000000000070000").then_some(())
     })
     .await;
     producer.break_off().await;
@@ -93,23 +85,12 @@ async fn a_broken_off_producer_leaves_what_arrived_and_goes_on_later(setup: Setu
 
     let (_, at) = tail(&server, "upload").await;
     let part = content[at as usize..200_000].to_vec();
-    let answer = server
-        .put(&format!("/?id=upload&close=false&offset={at}"), part)
-        .await;
+    let answer = server.put(&format!("/?id=upload&close=false&offset={at}"), part).await;
     assert_eq!(answer.status, 200);
     let full = answer.header("stream-next-offset").to_owned();
     let rest = content[200_000..].to_vec();
-    assert_eq!(
-        server
-            .put(&format!("/?id=upload&offset={full}"), rest)
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        reader.rest().await,
-        (content[70_000..].to_vec().into(), End::Clean)
-    );
+    assert_eq!(server.put(&format!("/?id=upload&offset={full}"), rest).await.status, 200);
+    assert_eq!(reader.rest().await, (content[70_000..].to_vec().into(), End::Clean));
     assert_eq!(server.get("/?id=upload").await.body, content);
 }
 
@@ -122,18 +103,9 @@ async fn a_wrong_offset_is_refused_with_the_right_one(setup: Setup) {
         let detail = answer.problem(409, "offset_mismatch");
         assert!(detail.contains("byte 5"), "{detail}");
         assert_eq!(answer.header("stream-next-offset"), right);
-        assert_eq!(
-            (&answer.json()["offset"], &answer.json()["bytes"]),
-            (&right.into(), &5.into())
-        );
+        assert_eq!((&answer.json()["offset"], &answer.json()["bytes"]), (&right.into(), &5.into()));
     }
-    assert_eq!(
-        server
-            .put(&format!("/?id=s&offset={right}"), "67")
-            .await
-            .status,
-        200
-    );
+    assert_eq!(server.put(&format!("/?id=s&offset={right}"), "67").await.status, 200);
     assert_eq!(server.get("/?id=s").await.text(), "1234567");
 }
 
@@ -142,20 +114,14 @@ async fn a_wrong_offset_creates_nothing(setup: Setup) {
     let answer = server.put("/?id=lost&offset=7&close=always", "x").await;
     answer.problem(409, "offset_mismatch");
     assert_eq!(answer.json()["bytes"], 0);
-    server
-        .get("/?id=lost")
-        .await
-        .problem(404, "stream_not_found");
+    server.get("/?id=lost").await.problem(404, "stream_not_found");
     assert_eq!(server.put("/?id=lost&offset=0", "x").await.status, 201);
 }
 
 async fn a_repeated_piece_is_refused_and_the_content_stays_right(setup: Setup) {
     let server = setup.start().await;
     server.put("/?id=once&close=false&offset=0", "abc").await;
-    server
-        .put("/?id=once&close=false&offset=0", "abc")
-        .await
-        .problem(409, "offset_mismatch");
+    server.put("/?id=once&close=false&offset=0", "abc").await.problem(409, "offset_mismatch");
     server.put("/?id=once&offset=3", "def").await;
     assert_eq!(server.get("/?id=once").await.text(), "abcdef");
 }
@@ -166,9 +132,7 @@ async fn a_producer_that_asked_for_it_takes_its_stream_along(setup: Setup) {
     producer.send("some").await;
     common::eventually("the piece has arrived", async || {
         let head = server.head("/?id=tied").await;
-        head.header("stream-next-offset")
-            .ends_with("4")
-            .then_some(())
+        head.header("stream-next-offset").ends_with("4").then_some(())
     })
     .await;
     let mut reader = server.read("/?id=tied").await;
@@ -176,13 +140,7 @@ async fn a_producer_that_asked_for_it_takes_its_stream_along(setup: Setup) {
     producer.break_off().await;
     assert_eq!(reader.rest().await, (Bytes::new(), End::Clean));
     assert_eq!(reason(&server, "tied").await, "broken-off");
-    assert_eq!(
-        server
-            .put("/?id=whole&close=always", "all")
-            .await
-            .header("stream-closed"),
-        "true"
-    );
+    assert_eq!(server.put("/?id=whole&close=always", "all").await.header("stream-closed"), "true");
     assert_eq!(reason(&server, "whole").await, "finished");
 }
 
@@ -194,35 +152,22 @@ async fn a_closed_stream_takes_nothing_more(setup: Setup) {
         answer.problem(409, "stream_closed");
         assert_eq!(answer.header("stream-closed"), "true");
         assert_eq!(answer.header("stream-closed-reason"), "finished");
-        assert_eq!(
-            answer.header("stream-next-offset"),
-            "0000000000000001_0000000000000003"
-        );
+        assert_eq!(answer.header("stream-next-offset"), "0000000000000001_0000000000000003");
     }
-    assert_eq!(
-        server.put("/?id=done", "").await.status,
-        200,
-        "to close it again changes nothing"
-    );
+    assert_eq!(server.put("/?id=done", "").await.status, 200, "to close it again changes nothing");
     assert_eq!(server.get("/?id=done").await.text(), "all");
 }
 
 async fn an_empty_body_makes_an_empty_stream(setup: Setup) {
     let server = setup.start().await;
     let answer = server.put("/?id=empty", "").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("stream-closed")),
-        (201, "true")
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("stream-closed")), (201, "true"));
     let empty = server.get("/?id=empty").await;
     assert_eq!((empty.status.as_u16(), empty.body.len()), (200, 0));
     assert_eq!(server.put("/?id=open&close=false", "").await.status, 201);
     assert_eq!(reason(&server, "open").await, "");
     let server = server.restart().await;
-    assert_eq!(
-        server.get("/?id=empty").await.header("stream-closed"),
-        "true"
-    );
+    assert_eq!(server.get("/?id=empty").await.header("stream-closed"), "true");
     assert_eq!(server.put("/?id=open", "x").await.status, 200);
     assert_eq!(server.get("/?id=open").await.text(), "x");
 }
@@ -236,15 +181,8 @@ async fn every_byte_survives(setup: Setup) {
     let server = server.restart().await;
     assert_eq!(server.get("/?id=bytes").await.body, content, "after a stop");
     let server = server.crash().await;
-    assert_eq!(
-        server.get("/?id=bytes").await.body,
-        content,
-        "after a crash"
-    );
-    assert_eq!(
-        server.get("/?id=bytes&offset=1300001").await.body,
-        content[1_300_001..]
-    );
+    assert_eq!(server.get("/?id=bytes").await.body, content, "after a crash");
+    assert_eq!(server.get("/?id=bytes&offset=1300001").await.body, content[1_300_001..]);
 }
 
 async fn the_creator_of_a_stream_says_what_it_is(setup: Setup) {
@@ -257,36 +195,18 @@ async fn the_creator_of_a_stream_says_what_it_is(setup: Setup) {
             "x".into(),
         )
     };
-    server
-        .send(put("json", "application/json; charset=utf-8"))
-        .await;
+    server.send(put("json", "application/json; charset=utf-8")).await;
     server.send(put("json", "text/html")).await;
     server.put("/?id=plain", "x").await;
     let kind = async |server: &TestServer, id: &str| {
-        server
-            .head(&format!("/?id={id}"))
-            .await
-            .header("content-type")
-            .to_owned()
+        server.head(&format!("/?id={id}")).await.header("content-type").to_owned()
     };
-    assert_eq!(
-        kind(&server, "json").await,
-        "application/json; charset=utf-8"
-    );
+    assert_eq!(kind(&server, "json").await, "application/json; charset=utf-8");
     let server = server.restart().await;
-    assert_eq!(
-        kind(&server, "json").await,
-        "application/json; charset=utf-8"
-    );
+    assert_eq!(kind(&server, "json").await, "application/json; charset=utf-8");
     assert_eq!(kind(&server, "plain").await, "application/octet-stream");
-    server
-        .send(put("long", &"x".repeat(257)))
-        .await
-        .problem(400, "bad_content_type");
-    server
-        .get("/?id=long")
-        .await
-        .problem(404, "stream_not_found");
+    server.send(put("long", &"x".repeat(257))).await.problem(400, "bad_content_type");
+    server.get("/?id=long").await.problem(404, "stream_not_found");
 }
 
 on_both_databases!(
@@ -331,10 +251,8 @@ async fn producers_that_leave_a_stream_open_share_it() {
         server.read("/?id=shared").await
     };
     reader.expect("begin ").await;
-    let (mut a, mut b) = (
-        server.produce("/?id=shared&close=false"),
-        server.produce("/?id=shared&close=false"),
-    );
+    let (mut a, mut b) =
+        (server.produce("/?id=shared&close=false"), server.produce("/?id=shared&close=false"));
     for _ in 0..3 {
         a.send("a").await;
         reader.expect("a").await;
@@ -357,13 +275,7 @@ async fn many_producers_at_once_lose_nothing() {
         async move {
             for j in 0..8 {
                 let line = format!("{i:02} {j}\n");
-                assert!(
-                    server
-                        .put("/?id=all&close=false", line)
-                        .await
-                        .status
-                        .is_success()
-                );
+                assert!(server.put("/?id=all&close=false", line).await.status.is_success());
             }
         }
     });
@@ -371,11 +283,8 @@ async fn many_producers_at_once_lose_nothing() {
     server.put("/?id=all", "").await;
     let all = server.get("/?id=all").await;
     for i in 0..32 {
-        let of_one: Vec<&str> = all
-            .text()
-            .lines()
-            .filter(|l| l.starts_with(&format!("{i:02} ")))
-            .collect();
+        let of_one: Vec<&str> =
+            all.text().lines().filter(|l| l.starts_with(&format!("{i:02} "))).collect();
         let expected: Vec<String> = (0..8).map(|j| format!("{i:02} {j}")).collect();
         assert_eq!(of_one, expected);
     }
@@ -444,17 +353,10 @@ async fn curl_uploads_what_comes_slowly() {
     drop(input);
     assert_eq!(reader.rest().await, (Bytes::new(), End::Clean));
     let mut answer = String::new();
-    curl.stdout
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut answer)
-        .expect("text");
+    curl.stdout.take().expect("a pipe").read_to_string(&mut answer).expect("text");
     assert!(curl.wait().expect("an end").success());
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!(
-        (&answer["records"], &answer["bytes"]),
-        (&5.into(), &35.into())
-    );
+    assert_eq!((&answer["records"], &answer["bytes"]), (&5.into(), &35.into()));
 }
 
 #[tokio::test]
@@ -465,30 +367,18 @@ async fn curl_reads_to_the_end_and_notices_a_broken_one() {
     let curl = |id: &str| {
         let url = format!("http://{}/?id={id}", server.address());
         let mut command = Command::new("curl");
-        command
-            .args(["-sSN", &url])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["-sSN", &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("curl")
     };
     let output = curl("whole").wait_with_output().expect("an end");
-    assert_eq!(
-        (output.status.code(), output.stdout),
-        (Some(0), b"whole".to_vec())
-    );
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"whole".to_vec()));
     let mut part = curl("part");
     let mut begun = [0; 4];
     let stdout = part.stdout.as_mut().expect("a pipe");
     stdout.read_exact(&mut begun).expect("the content");
     server.stop().await;
-    let status = soon(
-        "curl ends",
-        tokio::task::spawn_blocking(move || part.wait()),
-    );
-    assert!(
-        !status.await.expect("no panic").expect("an end").success(),
-        "a part is not the whole"
-    );
+    let status = soon("curl ends", tokio::task::spawn_blocking(move || part.wait()));
+    assert!(!status.await.expect("no panic").expect("an end").success(), "a part is not the whole");
 }
 
 #[tokio::test]
@@ -496,14 +386,8 @@ async fn a_refused_producer_gets_its_answer_however_much_it_sends() {
     let server = Setup::new().await.start().await;
     server.put("/?id=done", "all").await;
     for len in [1, 100_000, 900_000] {
-        server
-            .put("/?id=done", vec![b'x'; len])
-            .await
-            .problem(409, "stream_closed");
-        server
-            .put("/?id=done&close=never", vec![b'x'; len])
-            .await
-            .problem(400, "bad_parameter");
+        server.put("/?id=done", vec![b'x'; len]).await.problem(409, "stream_closed");
+        server.put("/?id=done&close=never", vec![b'x'; len]).await.problem(400, "bad_parameter");
     }
     let mut endless = server.produce("/?id=done");
     while endless.try_send(vec![b'x'; 100_000]).await {}

@@ -37,11 +37,7 @@ async fn a_stop_ends_readers_of_closed_streams_and_cuts_off_the_others(setup: Se
     let kept = server.get("/?id=production").await;
     assert_eq!(
         kept.body,
-        lines("production", 3)
-            .into_bytes()
-            .into_iter()
-            .chain(rest)
-            .collect::<Vec<u8>>()
+        lines("production", 3).into_bytes().into_iter().chain(rest).collect::<Vec<u8>>()
     );
     let count = kept.text().lines().count();
     assert_eq!(kept.text(), lines("production", count));
@@ -62,12 +58,7 @@ async fn after_a_stop_the_database_has_everything(setup: Setup) {
     let setup = server.stop().await;
     // Another data directory: whatever is there now has come from the database.
     let elsewhere = setup.home().join("elsewhere");
-    let server = setup
-        .clone()
-        .database_url(setup.url())
-        .data_dir(elsewhere)
-        .start()
-        .await;
+    let server = setup.clone().database_url(setup.url()).data_dir(elsewhere).start().await;
     assert_eq!(server.get("/?id=big").await.body, content);
     assert_eq!(server.put("/?id=small", "").await.status, 200);
     let small: String = (0..20).map(|i| format!("{i},")).collect();
@@ -86,28 +77,16 @@ async fn a_crash_leaves_a_gapless_beginning_of_a_production(setup: Setup) {
     assert_eq!(kept.header("stream-closed-reason"), "interrupted");
     let count = kept.text().lines().count();
     assert_eq!(kept.text(), lines("crashed", count));
-    assert!(
-        kept.body.len() >= lines("crashed", 100).len() + seen.len(),
-        "what was seen is kept"
-    );
-    assert_eq!(
-        server.post("/?freq=1000&max=2", "crashed").await.text(),
-        lines("crashed", 2)
-    );
+    assert!(kept.body.len() >= lines("crashed", 100).len() + seen.len(), "what was seen is kept");
+    assert_eq!(server.post("/?freq=1000&max=2", "crashed").await.text(), lines("crashed", 2));
 }
 
 async fn acknowledged_content_survives_crashes(setup: Setup) {
-    for (durability, flush_ms) in [
-        ("sync", "600000"),
-        ("os", "600000"),
-        ("sync", "1"),
-        ("os", "1"),
-    ] {
+    for (durability, flush_ms) in [("sync", "600000"), ("os", "600000"), ("sync", "1"), ("os", "1")]
+    {
         let id = format!("{durability}-{flush_ms}");
         let setup =
-            setup
-                .clone()
-                .with(&["--durability", durability, "--flush-interval-ms", flush_ms]);
+            setup.clone().with(&["--durability", durability, "--flush-interval-ms", flush_ms]);
         let mut server = setup.start().await;
         let mut content = Vec::new();
         for round in 0..3 {
@@ -120,10 +99,7 @@ async fn acknowledged_content_survives_crashes(setup: Setup) {
             server = server.crash().await;
         }
         server.put(&format!("/?id={id}"), "").await;
-        assert!(
-            server.get(&format!("/?id={id}")).await.body == content,
-            "{id}"
-        );
+        assert!(server.get(&format!("/?id={id}")).await.body == content, "{id}");
         server.crash().await.stop().await;
     }
 }
@@ -134,17 +110,12 @@ async fn a_tied_upload_is_closed_after_a_crash(setup: Setup) {
     producer.send("some").await;
     eventually("the piece has arrived", async || {
         let head = server.head("/?id=tied").await;
-        head.header("stream-next-offset")
-            .ends_with("4")
-            .then_some(())
+        head.header("stream-next-offset").ends_with("4").then_some(())
     })
     .await;
     let server = server.crash().await;
     let read = server.get("/?id=tied").await;
-    assert_eq!(
-        (read.text(), read.header("stream-closed-reason")),
-        ("some", "interrupted")
-    );
+    assert_eq!((read.text(), read.header("stream-closed-reason")), ("some", "interrupted"));
 }
 
 async fn another_durability_keeps_everything(setup: Setup) {
@@ -153,42 +124,29 @@ async fn another_durability_keeps_everything(setup: Setup) {
     server.put("/?id=kept&close=false", "sync ").await;
     server.post("/?freq=1000&max=3", "anew").await;
     server.stop().await;
-    for (durability, lines_anew) in [
-        ("memory", 4),
-        ("sync", 5),
-        ("memory", 6),
-        ("os", 7),
-        ("sync", 8),
-    ] {
+    for (durability, lines_anew) in
+        [("memory", 4), ("sync", 5), ("memory", 6), ("os", 7), ("sync", 8)]
+    {
         let server = with(durability).start().await;
         assert_eq!(
             server.get("/?id=anew").await.text(),
             lines("anew", lines_anew - 1),
             "{durability}"
         );
-        let answer = server
-            .put("/?id=kept&close=false", format!("{durability} "))
-            .await;
+        let answer = server.put("/?id=kept&close=false", format!("{durability} ")).await;
         assert_eq!(answer.status, 200);
-        server
-            .post(&format!("/?freq=1000&max={lines_anew}"), "anew")
-            .await;
+        server.post(&format!("/?freq=1000&max={lines_anew}"), "anew").await;
         server.stop().await;
     }
     let server = with("sync").start().await;
     server.put("/?id=kept", "").await;
-    assert_eq!(
-        server.get("/?id=kept").await.text(),
-        "sync memory sync memory os sync "
-    );
+    assert_eq!(server.get("/?id=kept").await.text(), "sync memory sync memory os sync ");
     assert_eq!(server.get("/?id=anew").await.text(), lines("anew", 8));
 }
 
 async fn what_a_crash_left_in_the_journal_survives_another_durability(setup: Setup) {
     let unflushed = |durability: &str| {
-        setup
-            .clone()
-            .with(&["--flush-interval-ms", "600000", "--durability", durability])
+        setup.clone().with(&["--flush-interval-ms", "600000", "--durability", durability])
     };
     let server = unflushed("sync").start().await;
     server.put("/?id=s&close=false", "journal ").await;
@@ -212,12 +170,7 @@ async fn a_second_server_does_not_take_the_data_directory(setup: Setup) {
     let exit = setup.start_in_vain().await;
     assert!(!exit.status.success());
     let holder = format!("process {}", server.pid());
-    for words in [
-        "another server",
-        &holder,
-        "stop that one",
-        "its own data directory",
-    ] {
+    for words in ["another server", &holder, "stop that one", "its own data directory"] {
         assert!(exit.output.contains(words), "{words}: {}", exit.output);
     }
     assert_eq!(server.put("/?id=a", "the first works on").await.status, 201);
@@ -226,10 +179,7 @@ async fn a_second_server_does_not_take_the_data_directory(setup: Setup) {
 
 async fn a_second_server_does_not_take_the_database(setup: Setup) {
     let server = setup.start().await;
-    let second = setup
-        .clone()
-        .database_url(setup.url())
-        .data_dir(setup.home().join("second"));
+    let second = setup.clone().database_url(setup.url()).data_dir(setup.home().join("second"));
     let exit = second.start_in_vain().await;
     assert!(!exit.status.success());
     for words in ["another server", "stop that one", "its own"] {
@@ -261,31 +211,16 @@ async fn content_is_plain_to_read_in_the_database() {
     server.put("/?id=big", content.clone()).await;
     server.post("/?freq=1000&max=40", "numbers").await;
     let setup = server.stop().await;
-    let mut sqlite = SqliteConnection::connect(&setup.url())
-        .await
-        .expect("the database");
-    for (id, expected) in [
-        ("big", content),
-        ("numbers", lines("numbers", 40).into_bytes()),
-    ] {
+    let mut sqlite = SqliteConnection::connect(&setup.url()).await.expect("the database");
+    for (id, expected) in [("big", content), ("numbers", lines("numbers", 40).into_bytes())] {
         let sql = "SELECT body FROM chunks JOIN streams ON streams.id = chunks.stream
             WHERE name = $1 AND closed = 'finished' ORDER BY at_bytes";
-        let rows = sqlx::query(sql)
-            .bind(id)
-            .fetch_all(&mut sqlite)
-            .await
-            .expect("rows");
-        let body: Vec<u8> = rows
-            .iter()
-            .flat_map(|row| row.get::<Vec<u8>, _>(0))
-            .collect();
+        let rows = sqlx::query(sql).bind(id).fetch_all(&mut sqlite).await.expect("rows");
+        let body: Vec<u8> = rows.iter().flat_map(|row| row.get::<Vec<u8>, _>(0)).collect();
         assert!(body == expected, "{id}");
     }
     let sql = "SELECT bytes FROM streams WHERE name = 'big'";
-    let bytes: i64 = sqlx::query_scalar(sql)
-        .fetch_one(&mut sqlite)
-        .await
-        .expect("a row");
+    let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut sqlite).await.expect("a row");
     assert_eq!(bytes, 600_000);
 }
 
@@ -308,11 +243,7 @@ async fn a_producer_may_finish_while_the_server_stops() {
 
 #[tokio::test]
 async fn a_stop_waits_no_longer_than_it_is_told_to() {
-    let server = Setup::new()
-        .await
-        .with(&["--drain-secs", "1"])
-        .start()
-        .await;
+    let server = Setup::new().await.with(&["--drain-secs", "1"]).start().await;
     let mut producer = server.produce("/?id=endless");
     producer.send("piece").await;
     eventually("the piece has arrived", async || {
@@ -333,10 +264,7 @@ async fn an_address_in_use_is_named() {
     let address = server.address().to_string();
     let exit = Setup::new().await.listen(&address).start_in_vain().await;
     assert!(!exit.status.success());
-    for words in [
-        &*format!("cannot listen on {address}"),
-        "choose another --listen",
-    ] {
+    for words in [&*format!("cannot listen on {address}"), "choose another --listen"] {
         assert!(exit.output.contains(words), "{words}: {}", exit.output);
     }
 }
@@ -388,22 +316,14 @@ async fn urls_that_make_no_sense_are_refused_without_the_password() {
         let exit = Setup::new().await.database_url(url).start_in_vain().await;
         assert!(!exit.status.success());
         assert!(exit.output.contains("--database-url"), "{}", exit.output);
-        assert!(
-            !exit.output.contains("hunter2secret"),
-            "{url}: {}",
-            exit.output
-        );
+        assert!(!exit.output.contains("hunter2secret"), "{url}: {}", exit.output);
     }
 }
 
 #[tokio::test]
 async fn the_settings_come_from_the_environment_and_from_a_file_too() {
     let setup = Setup::new().await;
-    std::fs::write(
-        setup.home().join(".env"),
-        "PRODUCER_IDLE_SECS=7\nLOG=debug\n",
-    )
-    .expect("a file");
+    std::fs::write(setup.home().join(".env"), "PRODUCER_IDLE_SECS=7\nLOG=debug\n").expect("a file");
     let server = setup.start().await;
     server.put("/?id=a", "x").await;
     assert_eq!(server.get("/?id=a").await.text(), "x");
@@ -415,11 +335,7 @@ async fn the_settings_come_from_the_environment_and_from_a_file_too() {
 
 #[tokio::test]
 async fn connections_that_do_nothing_do_not_delay_a_stop() {
-    let server = Setup::new()
-        .await
-        .with(&["--drain-secs", "25"])
-        .start()
-        .await;
+    let server = Setup::new().await.with(&["--drain-secs", "25"]).start().await;
     let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
     let mut done = Raw::send(server.address(), get).await;
     done.until("ok\n").await;

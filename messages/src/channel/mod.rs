@@ -84,24 +84,12 @@ impl Channel {
 
     fn with(stream: StoredStream, exists: bool, memory: Arc<WindowMemory>) -> Self {
         let visible = Visible::new(&stream, exists);
-        let StoredStream {
-            id,
-            name,
-            content_type,
-            tail,
-            tied,
-            closed,
-        } = stream;
+        let StoredStream { id, name, content_type, tail, tied, closed } = stream;
         Self {
             id,
             name,
             content_type,
-            writer: Mutex::new(State {
-                tail,
-                closed,
-                tied,
-                replaced: false,
-            }),
+            writer: Mutex::new(State { tail, closed, tied, replaced: false }),
             visible: Mutex::new(visible),
             wake: broadcast::Sender::new(1),
             used_ms: AtomicU64::new(0),
@@ -208,18 +196,9 @@ impl Channel {
                     return Ok(None);
                 }
                 if chunk.at != tail || state.closed.is_some() {
-                    return Err(HistoryMismatch {
-                        id: self.id,
-                        tail,
-                        at: chunk.at,
-                    });
+                    return Err(HistoryMismatch { id: self.id, tail, at: chunk.at });
                 }
-                *state = State {
-                    tail: end,
-                    closed: *close,
-                    tied: *tied,
-                    replaced: false,
-                };
+                *state = State { tail: end, closed: *close, tied: *tied, replaced: false };
             }
         }
         let cost = change_cost(&change);
@@ -286,10 +265,7 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        let visible = self
-            .visible
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let visible = self.visible.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.memory.change(visible.window_bytes(), 0);
     }
 }
@@ -330,10 +306,7 @@ impl WindowMemory {
     /// Windows that may hold `bytes_max` bytes of what is stored already.
     #[must_use]
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            bytes: AtomicUsize::new(0),
-            bytes_max,
-        })
+        Arc::new(Self { bytes: AtomicUsize::new(0), bytes_max })
     }
 
     fn change(&self, before: usize, after: usize) {
@@ -348,11 +321,7 @@ impl WindowMemory {
     /// memory is full.
     #[must_use]
     pub fn keep_bytes(&self) -> usize {
-        if self.bytes.load(Relaxed) > self.bytes_max {
-            0
-        } else {
-            self.bytes_max / 4
-        }
+        if self.bytes.load(Relaxed) > self.bytes_max { 0 } else { self.bytes_max / 4 }
     }
 
     /// Whether memory is full.

@@ -37,9 +37,7 @@ struct Row {
 impl Visible {
     /// A stream whose creation is not durable yet, or one that the store `exists` in already.
     pub fn new(stream: &StoredStream, exists: bool) -> Self {
-        let StoredStream {
-            tail, tied, closed, ..
-        } = *stream;
+        let StoredStream { tail, tied, closed, .. } = *stream;
         Self {
             window: Window::new(tail),
             stored: tail,
@@ -67,10 +65,7 @@ impl Visible {
 
     pub fn status(&self) -> Option<Status> {
         let live = self.created && !self.replaced;
-        live.then(|| Status {
-            tail: self.window.end(),
-            closed: self.closed,
-        })
+        live.then(|| Status { tail: self.window.end(), closed: self.closed })
     }
 
     pub fn window_bytes(&self) -> usize {
@@ -103,12 +98,7 @@ impl Visible {
             return self.row.is_none();
         }
         let Self { tied, closed, .. } = *self;
-        self.row
-            == Some(Row {
-                tail: self.window.end(),
-                tied,
-                closed,
-            })
+        self.row == Some(Row { tail: self.window.end(), tied, closed })
     }
 
     /// What the store lacks, at most [`FLUSH_BYTES_MAX`] bytes at a time; `None` for nothing.
@@ -130,20 +120,14 @@ impl Visible {
             from: self.row.map(|row| row.tail),
             chunks,
             remove: self.replaced,
-            cost: if complete {
-                self.cost
-            } else {
-                bytes.min(self.cost)
-            },
+            cost: if complete { self.cost } else { bytes.min(self.cost) },
         })
     }
 
     /// The store has what `flush` says. At most `keep` bytes of what is stored stay in memory.
     /// Returns what the budget gets back.
     pub fn flushed(&mut self, flush: Flush, keep: usize) -> usize {
-        let StoredStream {
-            tail, tied, closed, ..
-        } = flush.stream;
+        let StoredStream { tail, tied, closed, .. } = flush.stream;
         self.row = (!flush.remove).then_some(Row { tail, tied, closed });
         self.stored = tail;
         self.rows = self.rows.saturating_add(flush.chunks.len() as u32);
@@ -155,11 +139,7 @@ impl Visible {
 
     /// Takes the word of the store for what it has, after a write whose outcome is unknown.
     pub fn resync(&mut self, row: Option<&StoredStream>) {
-        self.row = row.map(
-            |&StoredStream {
-                 tail, tied, closed, ..
-             }| Row { tail, tied, closed },
-        );
+        self.row = row.map(|&StoredStream { tail, tied, closed, .. }| Row { tail, tied, closed });
         self.stored = row.map_or(self.stored, |row| row.tail);
     }
 

@@ -16,11 +16,7 @@ pub(super) struct Window {
 impl Window {
     /// An empty window at `end`.
     pub fn new(end: Offset) -> Self {
-        Self {
-            chunks: VecDeque::new(),
-            end,
-            bytes: 0,
-        }
+        Self { chunks: VecDeque::new(), end, bytes: 0 }
     }
 
     /// Where the next chunk belongs.
@@ -57,9 +53,7 @@ impl Window {
         if position >= self.end.bytes {
             return Some(Bytes::new());
         }
-        let index = self
-            .chunks
-            .partition_point(|chunk| chunk.end().bytes <= position);
+        let index = self.chunks.partition_point(|chunk| chunk.end().bytes <= position);
         self.join_from(index);
         let chunk = self.chunks.get(index)?;
         let skip = (position - chunk.at.bytes) as usize;
@@ -83,9 +77,7 @@ impl Window {
     /// The chunks from `position` on, which must be the beginning of a record, of `max` bytes
     /// together or a single larger one.
     pub fn chunks_from(&self, position: Offset, max: usize) -> Vec<Chunk> {
-        let index = self
-            .chunks
-            .partition_point(|chunk| chunk.end().bytes <= position.bytes);
+        let index = self.chunks.partition_point(|chunk| chunk.end().bytes <= position.bytes);
         let mut bytes = 0;
         let mut run: Vec<Chunk> = Vec::new();
         for chunk in self.chunks.range(index..) {

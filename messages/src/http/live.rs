@@ -21,21 +21,12 @@ pub(super) fn response(cursor: Cursor, status: Status) -> Response {
     let binary = HeaderValue::from_static("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(binary));
     // Whatever lies between must pass every piece on as it comes.
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store, no-transform"),
-    );
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     insert_text(headers, STREAM_NEXT_OFFSET, &status.tail.to_string());
     if let Some(reason) = status.closed {
         headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
-        headers.insert(
-            STREAM_CLOSED_REASON,
-            HeaderValue::from_static(reason.as_str()),
-        );
+        headers.insert(STREAM_CLOSED_REASON, HeaderValue::from_static(reason.as_str()));
     }
     response
 }

@@ -35,11 +35,7 @@ impl App {
     #[must_use]
     pub fn new(streams: Arc<Streams>, productions: Arc<Productions>, config: &Config) -> Self {
         let producer_idle = Duration::from_secs(config.producer_idle_secs);
-        Self {
-            streams,
-            productions,
-            producer_idle,
-        }
+        Self { streams, productions, producer_idle }
     }
 }
 
@@ -47,18 +43,12 @@ impl App {
 pub fn router(app: App) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     Router::new()
-        .route(
-            "/",
-            get(read::read).post(produce::start).put(produce::upload),
-        )
+        .route("/", get(read::read).post(produce::start).put(produce::upload))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(app)
-        .layer(SetResponseHeaderLayer::if_not_present(
-            X_CONTENT_TYPE_OPTIONS,
-            nosniff,
-        ))
+        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
         .layer(CatchPanicLayer::custom(|_| problem::panicked()))
 }

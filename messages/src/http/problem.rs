@@ -30,13 +30,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            tail: None,
-            closed: None,
-        }
+        Self { status, code, detail: detail.into(), tail: None, closed: None }
     }
 
     /// A parameter, header or body that cannot be understood.
@@ -62,11 +56,21 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
     }
 
+    /// The document itself.
+    pub fn body(&self) -> String {
+        json_line(&Document {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            offset: self.tail.map(|tail| tail.to_string()),
+            bytes: self.tail.map(|tail| tail.bytes),
+        })
+    }
+
     fn at(self, tail: Offset) -> Self {
-        Self {
-            tail: Some(tail),
-            ..self
-        }
+        Self { tail: Some(tail), ..self }
     }
 }
 
@@ -74,43 +78,30 @@ impl From<StreamError> for Problem {
     fn from(error: StreamError) -> Self {
         use StatusCode as S;
         let problem = |status, code, advice: &str| {
-            let detail = if advice.is_empty() {
-                error.to_string()
-            } else {
-                format!("{error}; {advice}")
-            };
+            let detail =
+                if advice.is_empty() { error.to_string() } else { format!("{error}; {advice}") };
             Self::new(status, code, detail)
         };
         match error {
             StreamError::NotFound => {
                 problem(S::NOT_FOUND, "stream_not_found", "POST or PUT starts one")
             }
-            StreamError::Open => problem(
-                S::CONFLICT,
-                "stream_open",
-                "read it with GET, or choose another id",
-            ),
+            StreamError::Open => {
+                problem(S::CONFLICT, "stream_open", "read it with GET, or choose another id")
+            }
             StreamError::Closed { tail, reason } => Self {
                 closed: Some(reason.as_str()),
                 ..problem(S::CONFLICT, "stream_closed", "choose another id").at(tail)
             },
-            StreamError::Moved { tail } => problem(
-                S::CONFLICT,
-                "offset_mismatch",
-                "go on from the offset given here",
-            )
-            .at(tail),
-            StreamError::TooLong { tail } => problem(
-                S::PAYLOAD_TOO_LARGE,
-                "stream_too_long",
-                "see --stream-bytes-max",
-            )
-            .at(tail),
-            StreamError::Replaced => problem(
-                S::CONFLICT,
-                "stream_replaced",
-                "read it from the beginning again",
-            ),
+            StreamError::Moved { tail } => {
+                problem(S::CONFLICT, "offset_mismatch", "go on from the offset given here").at(tail)
+            }
+            StreamError::TooLong { tail } => {
+                problem(S::PAYLOAD_TOO_LARGE, "stream_too_long", "see --stream-bytes-max").at(tail)
+            }
+            StreamError::Replaced => {
+                problem(S::CONFLICT, "stream_replaced", "read it from the beginning again")
+            }
             StreamError::BeyondTail { tail } => problem(
                 S::RANGE_NOT_SATISFIABLE,
                 "offset_beyond_end",
@@ -120,17 +111,13 @@ impl From<StreamError> for Problem {
             StreamError::Overloaded => {
                 problem(S::SERVICE_UNAVAILABLE, "overloaded", "try again later")
             }
-            StreamError::JournalFull => problem(
-                S::SERVICE_UNAVAILABLE,
-                "disk_full",
-                "free some space and try again",
-            ),
+            StreamError::JournalFull => {
+                problem(S::SERVICE_UNAVAILABLE, "disk_full", "free some space and try again")
+            }
             StreamError::JournalFailed => problem(S::SERVICE_UNAVAILABLE, "journal_failed", ""),
-            StreamError::StoreUnavailable => problem(
-                S::SERVICE_UNAVAILABLE,
-                "database_unavailable",
-                "try again later",
-            ),
+            StreamError::StoreUnavailable => {
+                problem(S::SERVICE_UNAVAILABLE, "database_unavailable", "try again later")
+            }
             StreamError::Damaged => problem(S::INTERNAL_SERVER_ERROR, "stream_damaged", ""),
             StreamError::Stopping => problem(S::SERVICE_UNAVAILABLE, "stopping", "try again later"),
         }
@@ -160,26 +147,11 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self {
-            status,
-            code,
-            detail,
-            tail,
-            closed,
-        } = self;
+        let body = self.body();
+        let Self { status, code, detail, tail, closed } = self;
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), code, detail, "request refused");
         }
-        let document = Document {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            code,
-            detail: &detail,
-            offset: tail.map(|tail| tail.to_string()),
-            bytes: tail.map(|tail| tail.bytes),
-        };
-        let body = json_line(&document);
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");
@@ -209,10 +181,6 @@ pub(super) fn insert_text(headers: &mut axum::http::HeaderMap, name: HeaderName,
 
 /// The answer to a request whose handler has a bug. What the panic said is in the log already.
 pub(super) fn panicked() -> Response {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "the server made a mistake",
-    )
-    .into_response()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server made a mistake")
+        .into_response()
 }

@@ -62,11 +62,7 @@ pub(super) async fn start(
 async fn plan(uri: &Uri, body: &mut Body) -> Result<Plan, Problem> {
     let StartQuery { freq, lines } = StartQuery::parse(uri)?;
     let id = read_id(body).await?;
-    let name = if id.is_empty() {
-        name(&uuid::Uuid::now_v7().to_string())?
-    } else {
-        name(&id)?
-    };
+    let name = if id.is_empty() { name(&uuid::Uuid::now_v7().to_string())? } else { name(&id)? };
     Ok(Plan { name, freq, lines })
 }
 
@@ -88,10 +84,7 @@ async fn read_id(body: &mut Body) -> Result<String, Problem> {
 }
 
 fn location(name: &StreamName) -> String {
-    format!(
-        "/?id={}",
-        utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC)
-    )
+    format!("/?id={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
 }
 
 /// Appends the request body piece by piece as it arrives.
@@ -146,24 +139,14 @@ impl Upload {
         let tied = close == Close::Always;
         let content_type = content_type(headers)?;
         let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
-            app.streams
-                .find_or_create(&name, content_type, tied)
-                .await?
+            app.streams.find_or_create(&name, content_type, tied).await?
         } else {
             // Where there is nothing to go on with, a refusal must not leave a stream behind.
             let found = app.streams.find(&name).await;
             (found.map_err(refuse_beginning)?, false)
         };
         let streams = app.streams.clone();
-        Ok(Self {
-            streams,
-            channel,
-            created,
-            close,
-            at,
-            idle: app.producer_idle,
-            tied,
-        })
+        Ok(Self { streams, channel, created, close, at, idle: app.producer_idle, tied })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
@@ -202,17 +185,9 @@ impl Upload {
 
     async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
         let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
-        let record = if record.len() <= COPY_BYTES_MAX {
-            Bytes::copy_from_slice(&record)
-        } else {
-            record
-        };
-        let addition = Addition {
-            record,
-            at: self.at,
-            tied: self.tied,
-            close,
-        };
+        let record =
+            if record.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&record) } else { record };
+        let addition = Addition { record, at: self.at, tied: self.tied, close };
         let tail = self.streams.append(&self.channel, addition).await?;
         if self.at.is_some() || self.close != Close::Never {
             self.at = Some(Expected::Exact(tail));
@@ -230,17 +205,10 @@ impl Upload {
             bytes: tail.bytes,
             closed,
         };
-        let status = if self.created {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        };
+        let status = if self.created { StatusCode::CREATED } else { StatusCode::OK };
         let mut response = (status, json_line(&summary)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.created {
             insert_text(headers, header::LOCATION, &location(self.channel.name()));
         }
@@ -261,12 +229,7 @@ impl Drop for Upload {
         let (streams, channel) = (self.streams.clone(), self.channel.clone());
         tokio::spawn(async move {
             let close = Some(CloseReason::BrokenOff);
-            let addition = Addition {
-                record: Bytes::new(),
-                at: None,
-                tied: true,
-                close,
-            };
+            let addition = Addition { record: Bytes::new(), at: None, tied: true, close };
             if let Err(error) = streams.append(&channel, addition).await {
                 tracing::debug!(%error, stream = %channel.name(), "left for the next start to close");
             }
@@ -287,10 +250,7 @@ fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok("application/octet-stream");
     };
-    let text = value
-        .to_str()
-        .ok()
-        .filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
+    let text = value.to_str().ok().filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
     text.ok_or_else(|| {
         let detail = format!("Content-Type must be text of at most {CONTENT_TYPE_BYTES_MAX} bytes");
         Problem::bad_request("bad_content_type", detail)

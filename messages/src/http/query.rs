@@ -101,10 +101,7 @@ fn offset(text: Option<String>) -> Result<Option<Expected>, Problem> {
 fn number(name: &str, text: Option<String>, default: u64, max: u64) -> Result<u64, Problem> {
     let Some(text) = text else { return Ok(default) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = text
-        .parse()
-        .ok()
-        .filter(|value| is_number && (1..=max).contains(value));
+    let value = text.parse().ok().filter(|value| is_number && (1..=max).contains(value));
     value.ok_or_else(|| {
         let detail = format!("{name}={text}: must be a whole number from 1 to {max}");
         Problem::bad_request("bad_parameter", detail)
@@ -120,17 +117,9 @@ impl StartQuery {
             max: Option<String>,
         }
         let Raw { freq, max } = parse(uri)?;
-        let freq = number(
-            "freq",
-            freq,
-            FREQ_DEFAULT.into(),
-            PRODUCTION_FREQ_MAX.into(),
-        )?;
+        let freq = number("freq", freq, FREQ_DEFAULT.into(), PRODUCTION_FREQ_MAX.into())?;
         let lines = number("max", max, LINES_DEFAULT, PRODUCTION_LINES_MAX)?;
-        Ok(Self {
-            freq: freq as u32,
-            lines,
-        })
+        Ok(Self { freq: freq as u32, lines })
     }
 }
 
@@ -144,10 +133,7 @@ impl ReadQuery {
         }
         let Raw { id, offset: at } = parse(uri)?;
         let position = offset(at)?.map_or(0, Expected::bytes);
-        Ok(Self {
-            name: required_name(id)?,
-            position,
-        })
+        Ok(Self { name: required_name(id)?, position })
     }
 }
 
@@ -160,11 +146,7 @@ impl UploadQuery {
             close: Option<String>,
             offset: Option<String>,
         }
-        let Raw {
-            id,
-            close,
-            offset: at,
-        } = parse(uri)?;
+        let Raw { id, close, offset: at } = parse(uri)?;
         let close = match close.as_deref() {
             None | Some("true") => Close::AtEnd,
             Some("false") => Close::Never,
@@ -174,11 +156,7 @@ impl UploadQuery {
                 return Err(Problem::bad_request("bad_parameter", detail));
             }
         };
-        Ok(Self {
-            name: required_name(id)?,
-            close,
-            at: offset(at)?,
-        })
+        Ok(Self { name: required_name(id)?, close, at: offset(at)? })
     }
 }
 
@@ -192,13 +170,7 @@ mod tests {
 
     #[test]
     fn defaults_and_ranges() {
-        assert_eq!(
-            StartQuery::parse(&uri("")).expect("valid"),
-            StartQuery {
-                freq: 20,
-                lines: 50
-            }
-        );
+        assert_eq!(StartQuery::parse(&uri("")).expect("valid"), StartQuery { freq: 20, lines: 50 });
         let read = ReadQuery::parse(&uri("id=a%20b&offset=7")).expect("valid");
         assert_eq!((read.name.as_str(), read.position), ("a b", 7));
         let upload = UploadQuery::parse(&uri("id=x&close=always")).expect("valid");
@@ -211,32 +183,17 @@ mod tests {
             let text = format!("{problem:?}");
             assert!(text.contains(words), "{text} does not say {words}");
         };
-        says(
-            StartQuery::parse(&uri("freq=0")).expect_err("out of range"),
-            "from 1 to 1000",
-        );
-        says(
-            StartQuery::parse(&uri("freq=+5")).expect_err("a sign"),
-            "freq",
-        );
-        says(
-            StartQuery::parse(&uri("max=many")).expect_err("no number"),
-            "from 1 to 1000000",
-        );
+        says(StartQuery::parse(&uri("freq=0")).expect_err("out of range"), "from 1 to 1000");
+        says(StartQuery::parse(&uri("freq=+5")).expect_err("a sign"), "freq");
+        says(StartQuery::parse(&uri("max=many")).expect_err("no number"), "from 1 to 1000000");
         says(
             StartQuery::parse(&uri("frequency=1")).expect_err("unknown"),
             "unknown field `frequency`",
         );
-        says(
-            ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"),
-            "duplicate field `id`",
-        );
+        says(ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"), "duplicate field `id`");
         says(ReadQuery::parse(&uri("")).expect_err("none"), "missing_id");
         says(ReadQuery::parse(&uri("id=")).expect_err("empty"), "bad_id");
-        says(
-            ReadQuery::parse(&uri("id=a&offset=-1")).expect_err("a sign"),
-            "bad_offset",
-        );
+        says(ReadQuery::parse(&uri("id=a&offset=-1")).expect_err("a sign"), "bad_offset");
         says(
             UploadQuery::parse(&uri("id=a&close=no")).expect_err("unknown"),
             "true, false or always",

@@ -1,7 +1,15 @@
 //! The accept loop: limits for connections that do nothing, and an end with a deadline.
 
-use crate::{config::Config, limits::REQUEST_HEAD_BYTES_MAX};
-use axum::{Router, body::Body, http::Request};
+use super::problem::Problem;
+use crate::{
+    config::Config,
+    limits::{REQUEST_HEAD_BYTES_MAX, RETRY_AFTER_SECS},
+};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -33,11 +41,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// A connection that says nothing is asked this often whether it still lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n\
-    Content-Type: application/problem+json\r\nContent-Length: 123\r\nConnection: close\r\n\r\n\
-    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
-    \"code\":\"too_many_connections\",\"detail\":\"try again later\"}\n";
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +83,7 @@ pub async fn serve(
     serving: Serving,
     stop: CancellationToken,
 ) {
+    let too_many = too_many();
     let places = Arc::new(Semaphore::new(serving.connections_max));
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
@@ -98,7 +102,7 @@ pub async fn serve(
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
             // The socket buffer of a new connection is empty: it takes this whole or is broken.
-            let _ = stream.try_write(TOO_MANY);
+            let _ = stream.try_write(&too_many);
             continue;
         };
         let connection = connection(stream, router.clone(), serving, stop.clone());
@@ -156,28 +160,22 @@ fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE / 4),
+        &TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4),
     )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refusal_is_a_valid_response() {
-        let text = std::str::from_utf8(TOO_MANY).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.contains(&format!("Content-Length: {}", body.len())),
-            "{}",
-            body.len()
-        );
-        serde_json::from_str::<serde_json::Value>(body).expect("JSON");
-    }
+/// What a connection too many gets, as bytes: there is no request to answer yet.
+fn too_many() -> Vec<u8> {
+    let detail = "the server has as many connections as it may; try again later";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = Problem::new(status, "too_many_connections", detail).body();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nRetry-After: {RETRY_AFTER_SECS}\r\nConnection: close\r\n\
+         Content-Type: application/problem+json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }

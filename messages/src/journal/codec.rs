@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! frame    length u32 | crc32c u32 | segment u64 | batch u64 | payload (length bytes)
-//!          The checksum covers everything but itself. The segment number makes the frames that an
-//!          earlier life of a recycled file has left behind invalid.
+//!          The highest bit of the length marks the last frame of a batch. The checksum covers
+//!          everything but itself. The segment number makes the frames that an earlier life of a
+//!          recycled file has left behind invalid.
 //! payload  kind u8, then by kind
 //!   1 begin    version u32                                       first frame of a segment
 //!   2 seal     nothing                                           last frame of a full segment
@@ -24,6 +25,8 @@ pub const FRAME_HEAD_BYTES: usize = 24;
 /// Bytes of a seal with its frame.
 pub const SEAL_BYTES: usize = FRAME_HEAD_BYTES + 1;
 
+const LAST: u32 = 1 << 31;
+
 const BEGIN: u8 = 1;
 const SEAL: u8 = 2;
 const CREATE: u8 = 3;
@@ -38,6 +41,19 @@ pub enum Frame {
     Seal,
     /// A stream changes.
     Change(StreamId, Change),
+}
+
+/// What was found at some place of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The frame.
+    pub frame: Frame,
+    /// Its batch.
+    pub batch: u64,
+    /// Whether its batch ends with it.
+    pub last: bool,
+    /// The bytes it takes.
+    pub size: usize,
 }
 
 /// At most how many bytes the frame of `change` takes.
@@ -63,20 +79,19 @@ pub fn encode_mark(frame: &Frame, segment: u64, batch: u64, out: &mut Vec<u8>) {
         Frame::Seal => out.push(SEAL),
         Frame::Change(stream, change) => encode_payload(*stream, change, out),
     }
-    end_frame(start, out);
+    end_frame(start, true, out);
 }
 
-/// Appends the frame of one change.
+/// Appends the frame of one change: of which segment, of which batch, whether the last of it.
 pub fn encode_change(
     stream: StreamId,
     change: &Change,
-    segment: u64,
-    batch: u64,
+    (segment, batch, last): (u64, u64, bool),
     out: &mut Vec<u8>,
 ) {
     let start = begin_frame(segment, batch, out);
     encode_payload(stream, change, out);
-    end_frame(start, out);
+    end_frame(start, last, out);
 }
 
 fn begin_frame(segment: u64, batch: u64, out: &mut Vec<u8>) -> usize {
@@ -87,8 +102,8 @@ fn begin_frame(segment: u64, batch: u64, out: &mut Vec<u8>) -> usize {
     start
 }
 
-fn end_frame(start: usize, out: &mut [u8]) {
-    let length = (out.len() - start - FRAME_HEAD_BYTES) as u32;
+fn end_frame(start: usize, last: bool, out: &mut [u8]) {
+    let length = (out.len() - start - FRAME_HEAD_BYTES) as u32 | if last { LAST } else { 0 };
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start..start + 4]), &out[start + 8..]);
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
@@ -116,9 +131,9 @@ fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
             out.extend_from_slice(&(chunk.records() as u32).to_le_bytes());
             match &chunk.lengths {
                 Lengths::One => out.extend_from_slice(&(chunk.body.len() as u32).to_le_bytes()),
-                Lengths::Many(many) => many
-                    .iter()
-                    .for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
+                Lengths::Many(many) => {
+                    many.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()))
+                }
             }
             out.extend_from_slice(&chunk.body);
         }
@@ -134,23 +149,22 @@ fn close_code(reason: CloseReason) -> u8 {
     }
 }
 
-/// Reads the frame at the beginning of `bytes`: its batch, itself, and how many bytes it takes.
-/// `None` when there is no valid frame of `segment` there, whatever there is instead.
+/// Reads the frame at the beginning of `bytes`. `None` when there is no valid frame of `segment` there, whatever there is instead.
 #[must_use]
-pub fn decode(bytes: &Bytes, segment: u64) -> Option<(u64, Frame, usize)> {
+pub fn decode(bytes: &Bytes, segment: u64) -> Option<Found> {
     let mut head = Reader(bytes);
     let (length, crc) = (head.u32()?, head.u32()?);
     if head.u64()? != segment {
         return None;
     }
     let batch = head.u64()?;
-    let size = FRAME_HEAD_BYTES.checked_add(length as usize)?;
+    let size = FRAME_HEAD_BYTES.checked_add((length & !LAST) as usize)?;
     let covered = bytes.get(8..size)?;
     if crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), covered) != crc {
         return None;
     }
     let frame = decode_payload(&bytes.slice(FRAME_HEAD_BYTES..size))?;
-    Some((batch, frame, size))
+    Some(Found { frame, batch, last: length & LAST != 0, size })
 }
 
 fn decode_payload(payload: &Bytes) -> Option<Frame> {
@@ -164,15 +178,7 @@ fn decode_payload(payload: &Bytes) -> Option<Frame> {
             let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
             let name = reader.text()?.parse().ok()?;
             let content_type = reader.text()?.into();
-            Frame::Change(
-                stream,
-                Change::Create(Create {
-                    name,
-                    content_type,
-                    tied,
-                    replaces,
-                }),
-            )
+            Frame::Change(stream, Change::Create(Create { name, content_type, tied, replaces }))
         }
         APPEND => {
             let stream = StreamId(reader.u64()?);
@@ -184,10 +190,7 @@ fn decode_payload(payload: &Bytes) -> Option<Frame> {
                 3 => Some(CloseReason::BrokenOff),
                 _ => return None,
             };
-            let at = Offset {
-                records: reader.u64()?,
-                bytes: reader.u64()?,
-            };
+            let at = Offset { records: reader.u64()?, bytes: reader.u64()? };
             let chunk = decode_chunk(at, &mut reader, payload)?;
             Frame::Change(stream, Change::Append(Append { chunk, tied, close }))
         }
@@ -199,18 +202,12 @@ fn decode_chunk(at: Offset, reader: &mut Reader<'_>, payload: &Bytes) -> Option<
     let count = reader.u32()? as usize;
     let table = reader.take(count.checked_mul(4)?)?;
     let body = payload.slice(payload.len() - reader.0.len()..);
-    let lengths: Vec<u32> = table
-        .chunks_exact(4)
-        .map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]))
-        .collect();
+    let lengths: Vec<u32> =
+        table.chunks_exact(4).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect();
     if lengths.iter().map(|n| u64::from(*n)).sum::<u64>() != body.len() as u64 {
         return None;
     }
-    let lengths = if count == 1 {
-        Lengths::One
-    } else {
-        Lengths::Many(lengths.into())
-    };
+    let lengths = if count == 1 { Lengths::One } else { Lengths::Many(lengths.into()) };
     Some(Chunk { at, lengths, body })
 }
 
@@ -263,48 +260,34 @@ mod tests {
             Just(Some(CloseReason::Interrupted)),
             Just(Some(CloseReason::BrokenOff)),
         ];
-        let append = (
-            prop::collection::vec(1u32..20, 0..5),
-            any::<(u32, u32, bool)>(),
-            reasons,
-        )
+        let append = (prop::collection::vec(1u32..20, 0..5), any::<(u32, u32, bool)>(), reasons)
             .prop_map(|(lengths, (records, bytes, tied), close)| {
                 let body = vec![7; lengths.iter().sum::<u32>() as usize].into();
-                let lengths = if lengths.len() == 1 {
-                    Lengths::One
-                } else {
-                    Lengths::Many(lengths.into())
-                };
-                let at = Offset {
-                    records: records.into(),
-                    bytes: bytes.into(),
-                };
-                Change::Append(Append {
-                    chunk: Chunk { at, lengths, body },
-                    tied,
-                    close,
-                })
+                let lengths =
+                    if lengths.len() == 1 { Lengths::One } else { Lengths::Many(lengths.into()) };
+                let at = Offset { records: records.into(), bytes: bytes.into() };
+                Change::Append(Append { chunk: Chunk { at, lengths, body }, tied, close })
             });
         prop_oneof![create, append]
     }
 
     proptest! {
         #[test]
-        fn frames_round_trip(change in change(), ids in any::<(u64, u64, u64)>()) {
+        fn frames_round_trip(change in change(), ids in any::<(u64, u64, u64)>(), last: bool) {
             let (stream, segment, batch) = ids;
             let mut out = vec![];
-            encode_change(StreamId(stream), &change, segment, batch, &mut out);
+            encode_change(StreamId(stream), &change, (segment, batch, last), &mut out);
             prop_assert!(out.len() <= frame_bytes(&change));
             let (size, bytes) = (out.len(), Bytes::from(out));
             let frame = Frame::Change(StreamId(stream), change);
-            prop_assert_eq!(decode(&bytes, segment), Some((batch, frame, size)));
+            prop_assert_eq!(decode(&bytes, segment), Some(Found { frame, batch, last, size }));
             prop_assert_eq!(decode(&bytes, segment.wrapping_add(1)), None);
         }
 
         #[test]
         fn a_flipped_bit_or_a_missing_byte_is_never_a_frame(change in change(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let mut out = vec![];
-            encode_change(StreamId(1), &change, 2, 3, &mut out);
+            encode_change(StreamId(1), &change, (2, 3, true), &mut out);
             let cut = at.index(out.len());
             prop_assert_eq!(decode(&Bytes::copy_from_slice(&out[..cut]), 2), None);
             out[cut] ^= 1 << bit;
@@ -316,7 +299,7 @@ mod tests {
             let mut framed = vec![];
             let start = begin_frame(1, 1, &mut framed);
             framed.extend_from_slice(&bytes);
-            end_frame(start, &mut framed);
+            end_frame(start, true, &mut framed);
             let _ = decode(&framed.into(), 1);
             let _ = decode(&bytes.into(), 1);
         }

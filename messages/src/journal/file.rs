@@ -63,10 +63,7 @@ impl FileJournal {
         barrier: bool,
     ) -> Result<(Self, Replay), ReplayError> {
         let names = disk.list()?;
-        let mut numbers: Vec<u64> = names
-            .iter()
-            .filter_map(|name| segment_number(name))
-            .collect();
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
         // What an earlier run has left may be shorter, and then a full disk would be noticed only
         // by a commit, when it is too late: a segment is filled with zeros in the run that uses it.
@@ -77,14 +74,8 @@ impl FileJournal {
         let number = numbers.last().map_or(1, |last| last + 1);
         let last_batch = replay.mark.0;
         let mut spares = Vec::new();
-        let current = make_segment(
-            &mut *disk,
-            &mut spares,
-            number,
-            last_batch,
-            segment_bytes,
-            barrier,
-        )?;
+        let current =
+            make_segment(&mut *disk, &mut spares, number, last_batch, segment_bytes, barrier)?;
         let journal = Self {
             disk,
             segment_bytes,
@@ -163,14 +154,10 @@ impl Journal for FileJournal {
         self.turn_over()?;
         let number = self.last_batch + 1;
         self.buffer.clear();
-        for (stream, change) in batch {
-            codec::encode_change(
-                stream,
-                change,
-                self.current.number,
-                number,
-                &mut self.buffer,
-            );
+        let mut batch = batch.peekable();
+        while let Some((stream, change)) = batch.next() {
+            let place = (self.current.number, number, batch.peek().is_none());
+            codec::encode_change(stream, change, place, &mut self.buffer);
         }
         self.current.file.write_at(&self.buffer, self.current.end)?;
         if self.barrier {
@@ -192,11 +179,7 @@ impl Journal for FileJournal {
             freed = true;
         }
         // Otherwise a power cut could bring an old file back without its neighbours.
-        if freed && self.barrier {
-            self.disk.sync_names()
-        } else {
-            Ok(())
-        }
+        if freed && self.barrier { self.disk.sync_names() } else { Ok(()) }
     }
 }
 
@@ -207,9 +190,7 @@ fn read_segments(
     barrier: bool,
 ) -> Result<(VecDeque<(u64, u64)>, Replay), ReplayError> {
     if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
-        return Err(ReplayError::Missing {
-            file: segment_name(gap[0] + 1),
-        });
+        return Err(ReplayError::Missing { file: segment_name(gap[0] + 1) });
     }
     drop_empty_tail(disk, numbers)?;
     let (mut full, mut replay) = (VecDeque::new(), Replay::default());
@@ -219,19 +200,12 @@ fn read_segments(
         let scan = Scan::read(&file, number, &bytes)?;
         if !scan.sealed {
             if Some(&number) != numbers.last() || scan.is_damaged(number, &bytes) {
-                return Err(ReplayError::Damaged {
-                    file,
-                    position: scan.end,
-                });
+                return Err(ReplayError::Damaged { file, position: scan.end });
             }
             if bytes[scan.end as usize..].iter().any(|byte| *byte != 0) {
                 replay.torn = Some((file.clone(), scan.end));
             }
-            let mut segment = Segment {
-                number,
-                file: disk.open(&file)?,
-                end: scan.end,
-            };
+            let mut segment = Segment { number, file: disk.open(&file)?, end: scan.end };
             segment.file.set_len(scan.end)?;
             seal(&mut segment, scan.last_batch, barrier)?;
         }
@@ -252,10 +226,7 @@ fn drop_empty_tail(disk: &mut dyn Disk, numbers: &mut Vec<u64>) -> Result<(), Re
             break;
         }
         if scan.is_damaged(number, &bytes) {
-            return Err(ReplayError::Damaged {
-                file,
-                position: scan.end,
-            });
+            return Err(ReplayError::Damaged { file, position: scan.end });
         }
         disk.remove(&file)?;
         numbers.pop();
@@ -305,11 +276,7 @@ fn make_segment(
             file.sync()?;
             disk.sync_names()?;
         }
-        Ok(Segment {
-            number,
-            file,
-            end: frame.len() as u64,
-        })
+        Ok(Segment { number, file, end: frame.len() as u64 })
     })();
     if made.is_err() {
         disk.remove(&name).ok();

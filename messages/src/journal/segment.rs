@@ -1,6 +1,6 @@
 //! Reading one segment file back, and telling a torn end from damage.
 
-use super::codec::{self, FRAME_HEAD_BYTES, Frame, VERSION};
+use super::codec::{self, FRAME_HEAD_BYTES, Found, Frame, VERSION};
 use crate::model::{Change, StreamId};
 use bytes::Bytes;
 use memchr::memmem;
@@ -46,6 +46,8 @@ pub(super) struct Scan {
     pub changes: Vec<(StreamId, Change)>,
     /// The last batch that has a frame here; that of the segment before when there is none.
     pub last_batch: u64,
+    /// Whether all of that batch is here.
+    pub whole: bool,
     /// Where the valid part ends.
     pub end: u64,
     /// Whether a seal says that nothing is missing.
@@ -57,22 +59,21 @@ impl Scan {
     pub fn read(file: &str, segment: u64, bytes: &Bytes) -> Result<Self, ReplayError> {
         let mut scan = Self::default();
         let mut position = 0;
-        while let Some((batch, frame, size)) = codec::decode(&bytes.slice(position..), segment) {
+        while let Some(found) = codec::decode(&bytes.slice(position..), segment) {
+            let Found { frame, batch, last, size } = found;
             if (position == 0) != matches!(frame, Frame::Begin(_)) {
                 break;
             }
             match frame {
                 Frame::Begin(VERSION) => {}
                 Frame::Begin(found) => {
-                    return Err(ReplayError::Version {
-                        file: file.into(),
-                        found,
-                    });
+                    return Err(ReplayError::Version { file: file.into(), found });
                 }
                 Frame::Seal => scan.sealed = true,
                 Frame::Change(stream, change) => scan.changes.push((stream, change)),
             }
             scan.last_batch = batch;
+            scan.whole = last;
             position += size;
             if scan.sealed {
                 break;
@@ -87,16 +88,13 @@ impl Scan {
     /// A crash can tear only the batch that was being written, so a frame of a later batch
     /// behind the end means that something was damaged after it had been acknowledged.
     pub fn is_damaged(&self, segment: u64, bytes: &Bytes) -> bool {
-        let torn_batch = self.last_batch + u64::from(self.end > 0);
+        let torn_batch = self.last_batch + u64::from(self.whole);
         let from = (self.end as usize + 1).min(bytes.len());
         memmem::find_iter(&bytes[from..], &segment.to_le_bytes()).any(|found| {
-            (from + found)
-                .checked_sub(8)
-                .filter(|start| *start >= from)
-                .is_some_and(|start| {
-                    codec::decode(&bytes.slice(start..), segment)
-                        .is_some_and(|(batch, _, _)| self.end == 0 || batch > torn_batch)
-                })
+            (from + found).checked_sub(8).filter(|start| *start >= from).is_some_and(|start| {
+                codec::decode(&bytes.slice(start..), segment)
+                    .is_some_and(|found| self.end == 0 || found.batch > torn_batch)
+            })
         })
     }
 }

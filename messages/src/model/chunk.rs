@@ -44,10 +44,7 @@ impl Chunk {
     /// Forgets the records before `position`, which must be the beginning of one of them.
     pub fn drop_before(&mut self, position: Offset) {
         let (Some(records), Some(bytes)) = (
-            position
-                .records
-                .checked_sub(self.at.records)
-                .filter(|n| *n > 0),
+            position.records.checked_sub(self.at.records).filter(|n| *n > 0),
             position.bytes.checked_sub(self.at.bytes),
         ) else {
             return;
@@ -81,11 +78,7 @@ impl Chunk {
                 Lengths::Many(many) => lengths.extend_from_slice(many),
             }
         }
-        Self {
-            at: chunks[0].at,
-            lengths: Lengths::Many(lengths.into()),
-            body: body.freeze(),
-        }
+        Self { at: chunks[0].at, lengths: Lengths::Many(lengths.into()), body: body.freeze() }
     }
 
     /// Joins neighbours to chunks of at most `bytes_max` bytes; one that is larger stays alone.

@@ -16,18 +16,12 @@ pub struct Offset {
 
 impl Offset {
     /// The beginning of every stream.
-    pub const ZERO: Self = Self {
-        records: 0,
-        bytes: 0,
-    };
+    pub const ZERO: Self = Self { records: 0, bytes: 0 };
 
     /// The position after `records` more records that hold `bytes` bytes together.
     #[must_use]
     pub fn advance(self, records: u64, bytes: u64) -> Self {
-        Self {
-            records: self.records + records,
-            bytes: self.bytes + bytes,
-        }
+        Self { records: self.records + records, bytes: self.bytes + bytes }
     }
 }
 
@@ -42,10 +36,7 @@ impl FromStr for Offset {
 
     fn from_str(text: &str) -> Result<Self, InvalidOffset> {
         let (records, bytes) = text.split_once('_').ok_or(InvalidOffset)?;
-        Ok(Self {
-            records: digits(records, 16)?,
-            bytes: digits(bytes, 16)?,
-        })
+        Ok(Self { records: digits(records, 16)?, bytes: digits(bytes, 16)? })
     }
 }
 
@@ -132,21 +123,12 @@ mod tests {
     #[test]
     fn expected_takes_bytes_or_the_full_form() {
         assert_eq!("12".parse(), Ok(Expected::Bytes(12)));
-        let full = Offset {
-            records: 3,
-            bytes: 12,
-        };
+        let full = Offset { records: 3, bytes: 12 };
         assert_eq!(full.to_string().parse(), Ok(Expected::Exact(full)));
         for bad in ["", "-1", "+1", "1.0", " 1", "1_2", "12345678901234567"] {
             assert_eq!(bad.parse::<Expected>(), Err(InvalidOffset), "{bad:?}");
         }
         assert!(Expected::Bytes(12).fits(full) && !Expected::Bytes(11).fits(full));
-        assert!(
-            !Expected::Exact(Offset {
-                records: 2,
-                bytes: 12
-            })
-            .fits(full)
-        );
+        assert!(!Expected::Exact(Offset { records: 2, bytes: 12 }).fits(full));
     }
 }

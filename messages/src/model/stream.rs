@@ -86,19 +86,13 @@ impl CloseReason {
     /// The word for it on the wire and in the database. Stored: never change one.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(reason, _)| *reason == self)
-            .map_or("", |(_, word)| word)
+        Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("", |(_, word)| word)
     }
 
     /// The reason that a word stands for.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, known)| *known == word)
-            .map(|(reason, _)| *reason)
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(reason, _)| *reason)
     }
 }
 

@@ -11,11 +11,8 @@ use sqlx::{
 };
 use std::{io, str::FromStr, time::Duration};
 
-const MIGRATIONS: Migrations = &[(
-    1,
-    "streams",
-    include_str!("../../../migrations/postgres/0001_streams.sql"),
-)];
+const MIGRATIONS: Migrations =
+    &[(1, "streams", include_str!("../../../migrations/postgres/0001_streams.sql"))];
 
 /// Connections for reading.
 const READERS: u32 = 8;
@@ -31,27 +28,19 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 const LOCK: i64 = i64::from_be_bytes(*b"messages");
 
 pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
-    let options = PgConnectOptions::from_str(url)?
-        .application_name("messages")
-        .options([
-            ("statement_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            ("client_min_messages", "warning"),
-        ]);
+    let options = PgConnectOptions::from_str(url)?.application_name("messages").options([
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("client_min_messages", "warning"),
+    ]);
     let mut writer = connect(options.clone()).await?;
-    migrator(MIGRATIONS)
-        .run_direct(None, &mut writer, false)
-        .await?;
+    migrator(MIGRATIONS).run_direct(None, &mut writer, false).await?;
     let readers = PgPoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_secs(5))
         .connect_with(options.clone())
         .await?;
-    Ok(SqlStore::new(
-        readers,
-        writer,
-        Box::new(move || connect(options.clone())),
-    ))
+    Ok(SqlStore::new(readers, writer, Box::new(move || connect(options.clone()))))
 }
 
 /// Makes the connection for writing and takes the database. The lock lives as long as the session.
@@ -86,8 +75,5 @@ fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection,
 
 /// Whether the lock was not to be had in time (`lock_not_available`).
 fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| code == "55P03")
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }

@@ -34,11 +34,7 @@ pub(super) fn chunk(id: StreamId, row: ChunkRow) -> Result<Chunk, StoreError> {
     let corrupt = |what| move || StoreError::Corrupt(id, what);
     let at = offset(records, bytes).ok_or_else(corrupt("position"))?;
     if lengths.is_empty() {
-        return Ok(Chunk {
-            at,
-            lengths: Lengths::One,
-            body: body.into(),
-        });
+        return Ok(Chunk { at, lengths: Lengths::One, body: body.into() });
     }
     let (words, rest) = lengths.as_chunks::<4>();
     let many: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
@@ -46,28 +42,18 @@ pub(super) fn chunk(id: StreamId, row: ChunkRow) -> Result<Chunk, StoreError> {
     if !rest.is_empty() || sum != body.len() as u64 {
         return Err(corrupt("record lengths")());
     }
-    Ok(Chunk {
-        at,
-        lengths: Lengths::Many(many.into()),
-        body: body.into(),
-    })
+    Ok(Chunk { at, lengths: Lengths::Many(many.into()), body: body.into() })
 }
 
 fn offset(records: i64, bytes: i64) -> Option<Offset> {
-    Some(Offset {
-        records: records.try_into().ok()?,
-        bytes: bytes.try_into().ok()?,
-    })
+    Some(Offset { records: records.try_into().ok()?, bytes: bytes.try_into().ok()? })
 }
 
 /// The column `lengths`.
 pub(super) fn lengths(chunk: &Chunk) -> Vec<u8> {
     match &chunk.lengths {
         Lengths::One => Vec::new(),
-        Lengths::Many(many) => many
-            .iter()
-            .flat_map(|length| length.to_le_bytes())
-            .collect(),
+        Lengths::Many(many) => many.iter().flat_map(|length| length.to_le_bytes()).collect(),
     }
 }
 
@@ -160,15 +146,7 @@ mod tests {
         assert!(chunk(id, (0, 0, vec![2, 0, 0, 0], vec![1])).is_err());
         assert!(chunk(id, (-1, 0, vec![], vec![1])).is_err());
         let row = |name: &str, closed: Option<&str>| {
-            (
-                7,
-                name.to_owned(),
-                String::new(),
-                1,
-                1,
-                0,
-                closed.map(str::to_owned),
-            )
+            (7, name.to_owned(), String::new(), 1, 1, 0, closed.map(str::to_owned))
         };
         assert!(stream(row("a", Some("finished"))).is_ok());
         assert!(stream(row("a", Some("gone"))).is_err());

@@ -79,11 +79,7 @@ impl<DB: Run> SqlStore<DB> {
     /// A store that reads through `readers` and writes through what `connect` makes; `writer` is
     /// the first such connection.
     pub fn new(readers: Pool<DB>, writer: DB::Connection, connect: Connect<DB>) -> Self {
-        Self {
-            readers,
-            writer: Mutex::new(Some(writer)),
-            connect,
-        }
+        Self { readers, writer: Mutex::new(Some(writer)), connect }
     }
 
     /// Begins a transaction on the one connection for writing. Whatever ends it otherwise than
@@ -134,9 +130,7 @@ impl<DB: Run> Store for SqlStore<DB> {
             let statement = Statement::fixed(COUNT_START, vec![]);
             let found: Vec<(i64,)> = DB::fetch(&mut writing.connection, statement).await?;
             writing.commit().await?;
-            let starts = found
-                .first()
-                .and_then(|(starts,)| u32::try_from(*starts).ok());
+            let starts = found.first().and_then(|(starts,)| u32::try_from(*starts).ok());
             starts.ok_or(StoreError::Corrupt(StreamId(0), "no count of starts"))
         })
     }
@@ -145,10 +139,7 @@ impl<DB: Run> Store for SqlStore<DB> {
         &'a self,
         names: &'a [StreamName],
     ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
-        let values = names
-            .iter()
-            .map(|name| Value::Text(name.as_str()))
-            .collect();
+        let values = names.iter().map(|name| Value::Text(name.as_str())).collect();
         Box::pin(self.find_by("name", values))
     }
 
@@ -176,7 +167,7 @@ impl<DB: Run> Store for SqlStore<DB> {
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<Vec<Chunk>, StoreError>> {
         Box::pin(async move {
-            let end = position.saturating_add(bytes_max.max(1) as u64);
+            let end = position.saturating_add(bytes_max.max(1) as u64).min(i64::MAX as u64);
             let values = [id.0, position, end].map(|value| Value::Int(value as i64));
             let statement = Statement::fixed(READ, values.into());
             let mut connection = self.readers.acquire().await?;
@@ -222,23 +213,14 @@ impl<DB: Run> Store for SqlStore<DB> {
 async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<(), StoreError> {
     let (removed, kept): (Vec<&Flush>, Vec<&Flush>) = flushes.iter().partition(|f| f.remove);
     let (new, known): (Vec<&Flush>, Vec<&Flush>) = kept.iter().partition(|f| f.from.is_none());
-    for head in [
-        "DELETE FROM chunks WHERE stream IN",
-        "DELETE FROM streams WHERE id IN",
-    ] {
+    for head in ["DELETE FROM chunks WHERE stream IN", "DELETE FROM streams WHERE id IN"] {
         for part in removed.chunks(ROWS_MAX) {
-            let ids = part
-                .iter()
-                .map(|f| Value::Int(f.stream.id.0 as i64))
-                .collect();
+            let ids = part.iter().map(|f| Value::Int(f.stream.id.0 as i64)).collect();
             DB::execute(on, Statement::list(head, ids)).await?;
         }
     }
     for part in new.chunks(ROWS_MAX) {
-        let values = part
-            .iter()
-            .flat_map(|f| rows::stream_values(&f.stream))
-            .collect();
+        let values = part.iter().flat_map(|f| rows::stream_values(&f.stream)).collect();
         DB::execute(on, Statement::over(INSERT_STREAMS, part.len(), values, "")).await?;
     }
     let (head, tail) = UPDATE_STREAMS;
@@ -249,9 +231,7 @@ async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<()
             return Err(StoreError::Conflict(part[0].stream.id));
         }
     }
-    let chunks = kept
-        .iter()
-        .flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
+    let chunks = kept.iter().flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
     insert_chunks::<DB>(on, &chunks.collect::<Vec<_>>()).await
 }
 
@@ -280,10 +260,8 @@ async fn merge<DB: Run>(on: &mut DB::Connection, id: StreamId) -> Result<(), Sto
         let range = vec![id_value, Value::Int(from), Value::Int(to)];
         let found: Vec<rows::ChunkRow> =
             DB::fetch(on, Statement::fixed(READ, range.clone())).await?;
-        let chunks: Vec<Chunk> = found
-            .into_iter()
-            .map(|row| rows::chunk(id, row))
-            .collect::<Result<_, _>>()?;
+        let chunks: Vec<Chunk> =
+            found.into_iter().map(|row| rows::chunk(id, row)).collect::<Result<_, _>>()?;
         if chunks.len() > 1 {
             DB::execute(on, Statement::fixed(REMOVE_RUN, range)).await?;
             insert_chunks::<DB>(on, &[(id, &Chunk::join(&chunks))]).await?;

@@ -11,11 +11,8 @@ use sqlx::{
 };
 use std::{str::FromStr, time::Duration};
 
-const MIGRATIONS: Migrations = &[(
-    1,
-    "streams",
-    include_str!("../../../migrations/sqlite/0001_streams.sql"),
-)];
+const MIGRATIONS: Migrations =
+    &[(1, "streams", include_str!("../../../migrations/sqlite/0001_streams.sql"))];
 
 /// Connections for reading, each a thread of its own.
 const READERS: u32 = 4;
@@ -36,9 +33,7 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Sqlite>, StoreError> {
     lock_file.push(".lock");
     let lock = FileLock::take(lock_file.into())?;
     let mut writer = options.clone().connect().await?;
-    migrator(MIGRATIONS)
-        .run_direct(None, &mut writer, false)
-        .await?;
+    migrator(MIGRATIONS).run_direct(None, &mut writer, false).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .idle_timeout(None)

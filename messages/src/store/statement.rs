@@ -27,20 +27,13 @@ pub(super) struct Statement<'a> {
 impl<'a> Statement<'a> {
     /// A statement whose text never changes.
     pub fn fixed(text: &'static str, values: Vec<Value<'a>>) -> Self {
-        Self {
-            text: SqlStr::from_static(text),
-            values,
-            recurs: true,
-        }
+        Self { text: SqlStr::from_static(text), values, recurs: true }
     }
 
     /// A statement that ends in one list of values: `head` and then `($1, $2)` and so on.
     pub fn list(head: &str, values: Vec<Value<'a>>) -> Self {
         let recurs = values.len() == 1;
-        Self {
-            recurs,
-            ..Self::over(head, 1, values, "")
-        }
+        Self { recurs, ..Self::over(head, 1, values, "") }
     }
 
     /// A statement over `rows` rows of parameters: `head`, a list, `tail`. The list is

@@ -46,14 +46,7 @@ impl Cursor {
         stopping: Arc<AtomicBool>,
     ) -> Self {
         let wake = channel.subscribe();
-        Self {
-            channel,
-            store,
-            wake,
-            stopping,
-            position: 0,
-            page: VecDeque::new(),
-        }
+        Self { channel, store, wake, stopping, position: 0, page: VecDeque::new() }
     }
 
     /// Waits until the stream is visible and moves to byte `position`.
@@ -122,10 +115,7 @@ impl Cursor {
     }
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
-        let read = self
-            .store
-            .read(self.channel.id(), self.position, STORE_PAGE_BYTES_MAX)
-            .await;
+        let read = self.store.read(self.channel.id(), self.position, STORE_PAGE_BYTES_MAX).await;
         let chunks = read.map_err(|error| {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable
@@ -167,15 +157,8 @@ mod tests {
     use crate::model::{Lengths, Offset};
 
     fn chunk(at: u64, body: &'static str) -> Chunk {
-        let at = Offset {
-            records: at,
-            bytes: at,
-        };
-        Chunk {
-            at,
-            lengths: Lengths::One,
-            body: Bytes::from_static(body.as_bytes()),
-        }
+        let at = Offset { records: at, bytes: at };
+        Chunk { at, lengths: Lengths::One, body: Bytes::from_static(body.as_bytes()) }
     }
 
     #[test]
@@ -185,16 +168,8 @@ mod tests {
         assert_eq!(text(page(4, whole.clone())), Some(b"efghij".to_vec()));
         assert_eq!(text(page(7, whole.clone())), Some(b"hij".to_vec()));
         assert_eq!(page(3, whole.clone()), None, "begins too late");
-        assert_eq!(
-            page(4, vec![chunk(4, "efgh"), chunk(9, "j")]),
-            None,
-            "has a gap"
-        );
-        assert_eq!(
-            page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]),
-            None,
-            "overlaps"
-        );
+        assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(9, "j")]), None, "has a gap");
+        assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
     }

@@ -28,10 +28,7 @@ struct Queue {
 
 impl Loader {
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            queue: Mutex::default(),
-        })
+        Arc::new(Self { store, queue: Mutex::default() })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -88,8 +88,7 @@ impl Streams {
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
     pub fn restore(&self, channel: Arc<Channel>) {
         let name = channel.name().clone();
-        self.slots
-            .insert(name, Arc::new(OnceCell::new_with(Some(channel))));
+        self.slots.insert(name, Arc::new(OnceCell::new_with(Some(channel))));
     }
 
     fn now_ms(&self) -> u64 {
@@ -195,11 +194,7 @@ impl Streams {
         channel.touch(self.now_ms());
         let change = Change::Create(create);
         let room = self.budget.take(change_cost(&change)).await?;
-        let entry = Entry {
-            channel: channel.clone(),
-            change,
-            replaced: old.cloned(),
-        };
+        let entry = Entry { channel: channel.clone(), change, replaced: old.cloned() };
         let Some(old) = old else {
             self.commits.enqueue(entry)?;
             room.keep();
@@ -229,49 +224,20 @@ impl Streams {
         addition: Addition,
     ) -> Result<Offset, StreamError> {
         self.check_trouble()?;
-        let Addition {
-            record,
-            at,
-            tied,
-            close,
-        } = addition;
-        let room = self
-            .budget
-            .take(RECORD_OVERHEAD_BYTES + record.len())
-            .await?;
+        let Addition { record, at, tied, close } = addition;
+        let room = self.budget.take(RECORD_OVERHEAD_BYTES + record.len()).await?;
         let records = u64::from(!record.is_empty());
-        let request = Request {
-            records,
-            bytes: record.len() as u64,
-            at,
-            tied,
-            close,
-        };
+        let request = Request { records, bytes: record.len() as u64, at, tied, close };
         let (decision, ticket) = {
             let mut state = channel.writer();
             let decision = state.admit(request, self.stream_bytes_max);
             let ticket = match decision {
                 Decision::Accept { at, .. } => {
-                    let lengths = if records == 1 {
-                        Lengths::One
-                    } else {
-                        Lengths::Many([].into())
-                    };
-                    let chunk = Chunk {
-                        at,
-                        lengths,
-                        body: record,
-                    };
-                    let change = Change::Append(Append {
-                        chunk,
-                        tied: state.tied,
-                        close,
-                    });
-                    let entry = Entry {
-                        channel: channel.clone(),
-                        change,
-                        replaced: None,
-                    };
+                    let lengths =
+                        if records == 1 { Lengths::One } else { Lengths::Many([].into()) };
+                    let chunk = Chunk { at, lengths, body: record };
+                    let change = Change::Append(Append { chunk, tied: state.tied, close });
+                    let entry = Entry { channel: channel.clone(), change, replaced: None };
                     let ticket = self.commits.enqueue(entry)?;
                     room.keep();
                     ticket
@@ -325,9 +291,7 @@ impl Streams {
     /// Forgets the slot of a name for which nothing was found.
     fn forget_empty(&self, name: &StreamName, slot: Slot) {
         drop(slot);
-        self.slots.remove_if(name, |_, slot| {
-            !slot.initialized() && Arc::strong_count(slot) == 1
-        });
+        self.slots.remove_if(name, |_, slot| !slot.initialized() && Arc::strong_count(slot) == 1);
     }
 
     /// Unloads channels that nobody has used for a while. Everybody who does something with a
@@ -369,11 +333,8 @@ impl Streams {
     /// Ends all readers that have read everything there is, and all that ever will.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        let channels: Vec<_> = self
-            .slots
-            .iter()
-            .filter_map(|slot| slot.value().get().cloned())
-            .collect();
+        let channels: Vec<_> =
+            self.slots.iter().filter_map(|slot| slot.value().get().cloned()).collect();
         channels.iter().for_each(|channel| channel.wake());
     }
 }

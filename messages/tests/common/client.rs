@@ -40,20 +40,14 @@ impl Answer {
 
     /// A header, empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("text"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
     /// Checks that this is a problem document with this status and code, and returns its detail.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let document = self.json();
         assert_eq!(document["code"], code, "{document}");
         assert_eq!(document["status"], status, "{document}");
@@ -139,11 +133,7 @@ impl Reader {
         let (status, headers) = (self.status, self.headers.clone());
         let (body, end) = self.rest().await;
         assert_eq!(end, End::Clean, "{status} {headers:?} {body:?}");
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        Answer { status, headers, body }
     }
 }
 
@@ -165,41 +155,28 @@ impl Producer {
     pub async fn send(&mut self, piece: impl Into<Bytes>) {
         use futures::SinkExt;
         let frame = Ok(Frame::data(piece.into()));
-        soon("the piece is taken", self.pieces.send(frame))
-            .await
-            .expect("an open connection");
+        soon("the piece is taken", self.pieces.send(frame)).await.expect("an open connection");
     }
 
     /// Hands over a piece for which there may be nobody any more.
     pub async fn try_send(&mut self, piece: impl Into<Bytes>) -> bool {
         use futures::SinkExt;
         let frame = Ok(Frame::data(piece.into()));
-        soon("the piece is taken", self.pieces.send(frame))
-            .await
-            .is_ok()
+        soon("the piece is taken", self.pieces.send(frame)).await.is_ok()
     }
 
     /// Ends the body and takes the answer.
     pub async fn finish(self) -> Answer {
         let Self { pieces, response } = self;
         drop(pieces);
-        soon("an answer", response)
-            .await
-            .expect("no panic")
-            .expect("an answer")
-            .answer()
-            .await
+        soon("an answer", response).await.expect("no panic").expect("an answer").answer().await
     }
 
     /// Takes the answer that comes although the body has not ended.
     pub async fn refusal(self) -> Answer {
         let Self { pieces, response } = self;
-        let answer = soon("an answer", response)
-            .await
-            .expect("no panic")
-            .expect("an answer")
-            .answer()
-            .await;
+        let answer =
+            soon("an answer", response).await.expect("no panic").expect("an answer").answer().await;
         drop(pieces);
         answer
     }
@@ -220,12 +197,7 @@ async fn send(address: SocketAddr, request: Request<Body>) -> hyper::Result<Read
     let connection = tokio::spawn(async move { drop(connection.await) });
     let response = sender.send_request(request).await?;
     let (head, body) = response.into_parts();
-    Ok(Reader {
-        status: head.status,
-        headers: head.headers,
-        body,
-        connection,
-    })
+    Ok(Reader { status: head.status, headers: head.headers, body, connection })
 }
 
 /// A request with a whole body.
@@ -235,13 +207,8 @@ pub fn request(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Request<Body> {
-    let body = http_body_util::Full::new(body)
-        .map_err(|never| match never {})
-        .boxed();
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", "test");
+    let body = http_body_util::Full::new(body).map_err(|never| match never {}).boxed();
+    let mut request = Request::builder().method(method).uri(target).header("host", "test");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -262,38 +229,32 @@ impl TestServer {
 
     /// `GET`, whole.
     pub async fn get(&self, target: &str) -> Answer {
-        self.send(request(Method::GET, target, &[], Bytes::new()))
-            .await
+        self.send(request(Method::GET, target, &[], Bytes::new())).await
     }
 
     /// `GET`, as it comes.
     pub async fn read(&self, target: &str) -> Reader {
-        self.open(request(Method::GET, target, &[], Bytes::new()))
-            .await
+        self.open(request(Method::GET, target, &[], Bytes::new())).await
     }
 
     /// `HEAD`.
     pub async fn head(&self, target: &str) -> Answer {
-        self.send(request(Method::HEAD, target, &[], Bytes::new()))
-            .await
+        self.send(request(Method::HEAD, target, &[], Bytes::new())).await
     }
 
     /// `PUT` with a whole body.
     pub async fn put(&self, target: &str, body: impl Into<Bytes>) -> Answer {
-        self.send(request(Method::PUT, target, &[], body.into()))
-            .await
+        self.send(request(Method::PUT, target, &[], body.into())).await
     }
 
     /// `POST`, whole.
     pub async fn post(&self, target: &str, body: impl Into<Bytes>) -> Answer {
-        self.send(request(Method::POST, target, &[], body.into()))
-            .await
+        self.send(request(Method::POST, target, &[], body.into())).await
     }
 
     /// `POST`, as it comes.
     pub async fn start(&self, target: &str, body: impl Into<Bytes>) -> Reader {
-        self.open(request(Method::POST, target, &[], body.into()))
-            .await
+        self.open(request(Method::POST, target, &[], body.into())).await
     }
 
     /// `PUT` whose body comes piece by piece.
@@ -302,9 +263,6 @@ impl TestServer {
         let body = BodyExt::boxed(StreamBody::new(body));
         let request = Request::put(target).header("host", "test").body(body);
         let response = send(self.address(), request.expect("a valid request"));
-        Producer {
-            pieces,
-            response: tokio::spawn(response),
-        }
+        Producer { pieces, response: tokio::spawn(response) }
     }
 }

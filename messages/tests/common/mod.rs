@@ -1,11 +1,7 @@
 //! What the tests over HTTP share: the real server program as a process, and a client that sees
 //! pieces as they arrive and tells a clean end from one that broke off.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "every test program takes a part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "every test program takes a part of it")]
 
 mod client;
 pub mod outage;

@@ -61,23 +61,14 @@ impl OwnPostgres {
     pub fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/with-postgres");
         let mut command = Command::new(script);
-        command
-            .env_remove("TEST_POSTGRES_URL")
-            .env_remove("TEST_POSTGRES_CTL");
+        command.env_remove("TEST_POSTGRES_URL").env_remove("TEST_POSTGRES_CTL");
         let say = "echo \"$TEST_POSTGRES_URL\"; echo \"$TEST_POSTGRES_CTL\"; exec cat";
         let (companion, [url, control]) = Companion::start(command.args(["sh", "-c", say]));
-        Self {
-            _companion: companion,
-            url,
-            control,
-        }
+        Self { _companion: companion, url, control }
     }
 
     fn control(&self, verb: &str) {
-        let status = Command::new(&self.control)
-            .arg(verb)
-            .status()
-            .expect("the control program");
+        let status = Command::new(&self.control).arg(verb).status().expect("the control program");
         assert!(status.success(), "cannot {verb} Postgres");
     }
 
@@ -112,11 +103,7 @@ impl SmallDisk {
         command.args(["--map-root-user", "--mount", "sh", "-c", mount, "sh"]);
         let (companion, [pid]) = Companion::start(command.args([&mib.to_string(), &path]));
         let dir = PathBuf::from(format!("/proc/{pid}/root{path}"));
-        Self {
-            _companion: companion,
-            _mount_point: mount_point,
-            dir,
-        }
+        Self { _companion: companion, _mount_point: mount_point, dir }
     }
 
     /// Uses up space.
@@ -129,10 +116,7 @@ impl SmallDisk {
     pub fn fill_up(&self) {
         let file = std::fs::File::create(self.dir.join("filler")).expect("a file");
         let full = std::iter::repeat_with(|| std::io::Write::write_all(&mut &file, &[1; 4096]));
-        let error = full
-            .take(1 << 20)
-            .find_map(Result::err)
-            .expect("an end of the disk");
+        let error = full.take(1 << 20).find_map(Result::err).expect("an end of the disk");
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     }
 

@@ -12,19 +12,10 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub async fn database() -> String {
     let server = std::env::var("TEST_POSTGRES_URL")
         .expect("TEST_POSTGRES_URL is not set; run the tests with `make test`");
-    let name = format!(
-        "test_{}_{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
-    let mut admin = PgConnection::connect(&server)
-        .await
-        .expect("the test Postgres");
+    let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut admin = PgConnection::connect(&server).await.expect("the test Postgres");
     let create = format!("CREATE DATABASE {name}");
-    sqlx::query(AssertSqlSafe(create))
-        .execute(&mut admin)
-        .await
-        .expect("a new database");
+    sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.expect("a new database");
     admin.close().await.expect("closed");
     let (base, _) = server.rsplit_once('/').expect("a URL with a database");
     format!("{base}/{name}")

@@ -18,13 +18,8 @@ pub struct Raw {
 impl Raw {
     /// Connects and sends `text`.
     pub async fn send(address: SocketAddr, text: &str) -> Self {
-        let stream = soon("a connection", TcpStream::connect(address))
-            .await
-            .expect("a connection");
-        let mut raw = Self {
-            stream,
-            received: Vec::new(),
-        };
+        let stream = soon("a connection", TcpStream::connect(address)).await.expect("a connection");
+        let mut raw = Self { stream, received: Vec::new() };
         raw.write(text.as_bytes()).await;
         raw
     }
@@ -37,9 +32,7 @@ impl Raw {
 
     /// Sends more, where the other side may be gone. Tells whether it was there.
     pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
-        soon("the bytes are taken", self.stream.write_all(bytes))
-            .await
-            .is_ok()
+        soon("the bytes are taken", self.stream.write_all(bytes)).await.is_ok()
     }
 
     /// What has come so far, as text.
@@ -56,11 +49,7 @@ impl Raw {
     /// Reads until `words` have come.
     pub async fn until(&mut self, words: &str) {
         while !self.text().contains(words) {
-            assert!(
-                self.more().await,
-                "{words:?} has not come: {:?}",
-                self.text()
-            );
+            assert!(self.more().await, "{words:?} has not come: {:?}", self.text());
         }
     }
 

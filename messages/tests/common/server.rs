@@ -38,13 +38,7 @@ impl Setup {
             Database::Postgres => Some(postgres::database().await),
         };
         let home = Arc::new(tempfile::tempdir().expect("a directory"));
-        Self {
-            home,
-            database,
-            data_dir: None,
-            listen: "127.0.0.1:0".into(),
-            args: Vec::new(),
-        }
+        Self { home, database, data_dir: None, listen: "127.0.0.1:0".into(), args: Vec::new() }
     }
 
     /// An empty data directory with SQLite in it.
@@ -90,19 +84,14 @@ impl Setup {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.data_dir
-            .clone()
-            .unwrap_or_else(|| self.home().join("data"))
+        self.data_dir.clone().unwrap_or_else(|| self.home().join("data"))
     }
 
     /// The journal files in the order of their numbers.
     pub fn journal_files(&self) -> Vec<PathBuf> {
         let dir = std::fs::read_dir(self.data().join("journal")).expect("a journal");
         let mut files: Vec<PathBuf> = dir.map(|entry| entry.expect("an entry").path()).collect();
-        files.retain(|file| {
-            file.extension()
-                .is_some_and(|extension| extension == "journal")
-        });
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "journal"));
         files.sort();
         files
     }
@@ -111,9 +100,7 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_messages"));
         // Neither a setting of the caller nor a `.env` above the working directory reaches it.
         command.env_clear().current_dir(self.home());
-        command
-            .args(["--listen", &self.listen, "--data-dir"])
-            .arg(self.data());
+        command.args(["--listen", &self.listen, "--data-dir"]).arg(self.data());
         if let Some(url) = &self.database {
             command.args(["--database-url", url]);
         }
@@ -124,11 +111,7 @@ impl Setup {
     /// Starts a server that must come up.
     pub async fn start(&self) -> TestServer {
         let (process, address) = Process::spawn(self.command());
-        let mut server = TestServer {
-            setup: self.clone(),
-            address: None,
-            process,
-        };
+        let mut server = TestServer { setup: self.clone(), address: None, process };
         match soon("the server listens", address).await {
             Ok(address) => server.address = Some(address),
             Err(_) => panic!("the server has not come up"),
@@ -139,10 +122,7 @@ impl Setup {
     /// Starts a server that must not come up.
     pub async fn start_in_vain(&self) -> Exit {
         let (mut process, address) = Process::spawn(self.command());
-        assert!(
-            soon("the server gives up", address).await.is_err(),
-            "the server has come up"
-        );
+        assert!(soon("the server gives up", address).await.is_err(), "the server has come up");
         process.exit().await
     }
 }
@@ -184,15 +164,8 @@ impl TestServer {
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("a running process");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("RssAnon:"))
-            .expect("RssAnon");
-        let kib: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("KiB");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB");
         kib * 1024
     }
 
@@ -242,10 +215,7 @@ struct Process {
 impl Process {
     /// Starts a server. The second half waits for its address, and fails when it ends before.
     fn spawn(mut command: Command) -> (Self, oneshot::Receiver<SocketAddr>) {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server program");
         let output = Arc::new(Mutex::new(Vec::new()));
         let (found, address) = oneshot::channel();
@@ -264,9 +234,7 @@ impl Process {
         let pid = child.id();
         let (end, ended) = watch::channel(None);
         std::thread::spawn(move || {
-            copies
-                .into_iter()
-                .for_each(|copy| copy.join().expect("a copy"));
+            copies.into_iter().for_each(|copy| copy.join().expect("a copy"));
             end.send_replace(Some(child.wait().expect("an end")));
         });
         (Self { pid, output, ended }, address)
@@ -280,24 +248,15 @@ impl Process {
     fn signal(&self, name: &str) {
         // Once it has ended the number may be that of somebody else.
         if self.ended.borrow().is_none() {
-            let status = Command::new("kill")
-                .args(["-s", name, &self.pid.to_string()])
-                .status();
-            assert!(
-                status.expect("kill").success(),
-                "cannot send {name} to {}",
-                self.pid
-            );
+            let status = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
+            assert!(status.expect("kill").success(), "cannot send {name} to {}", self.pid);
         }
     }
 
     async fn exit(&mut self) -> Exit {
         let ended = soon("the server ends", self.ended.wait_for(Option::is_some)).await;
         let status = ended.expect("the waiting thread lives").expect("an end");
-        Exit {
-            status,
-            output: self.output(),
-        }
+        Exit { status, output: self.output() }
     }
 }
 
@@ -305,16 +264,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.ended.borrow().is_none() {
             // It may end at this moment by itself.
-            let _ = Command::new("kill")
-                .args(["-s", "KILL", &self.pid.to_string()])
-                .status();
+            let _ = Command::new("kill").args(["-s", "KILL", &self.pid.to_string()]).status();
         }
         if std::thread::panicking() {
-            eprintln!(
-                "---- the server ({}) wrote ----\n{}----",
-                self.pid,
-                self.output()
-            );
+            eprintln!("---- the server ({}) wrote ----\n{}----", self.pid, self.output());
         }
     }
 }
@@ -333,17 +286,14 @@ fn copy_stdout(from: impl Read, to: &Mutex<Vec<u8>>, found: oneshot::Sender<Sock
     let mut found = Some(found);
     let mut line = String::new();
     while let Ok(1..) = from.read_line(&mut line) {
-        let word = line
-            .split_once("listening on http://")
-            .and_then(|(_, rest)| rest.split(' ').next());
+        let word =
+            line.split_once("listening on http://").and_then(|(_, rest)| rest.split(' ').next());
         if let Some(address) = word
             && let Some(found) = found.take()
         {
             let _ = found.send(address.parse().expect("an address"));
         }
-        to.lock()
-            .expect("no panic in a copy")
-            .extend_from_slice(line.as_bytes());
+        to.lock().expect("no panic in a copy").extend_from_slice(line.as_bytes());
         line.clear();
     }
 }

@@ -1,0 +1,15 @@
+//! The core without its edges: no sockets, no real crashes, no waiting.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod architecture;
+mod crash;
+mod cursor;
+mod disk;
+mod journal;
+mod memory_store;
+#[path = "../common/postgres.rs"]
+mod postgres;
+mod random;
+mod store_contract;
+mod world;

@@ -1,0 +1,134 @@
+//! The plainest store: the model that the others are compared with, and one that fails on demand.
+
+use futures::future::{BoxFuture, ready};
+use messages::{
+    model::{Chunk, Flush, StoredStream, StreamId, StreamName},
+    store::{Store, StoreError},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+#[derive(Default)]
+pub struct MemoryStore(Mutex<State>);
+
+#[derive(Clone, Default)]
+struct State {
+    starts: u32,
+    streams: BTreeMap<StreamId, (StoredStream, Vec<Chunk>)>,
+    fault: Option<Fault>,
+}
+
+/// What goes wrong with the next flush.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// It is not written.
+    Refused,
+    /// It is written, but nobody is told.
+    AnswerLost,
+}
+
+impl MemoryStore {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic while locked")
+    }
+
+    pub fn fail_next_flush(&self, fault: Fault) {
+        self.state().fault = Some(fault);
+    }
+
+    fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
+        let state = self.state();
+        state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s)).cloned().collect()
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Database(sqlx::Error::PoolTimedOut)
+}
+
+fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
+    for flush in flushes.iter().filter(|flush| flush.remove) {
+        state.streams.remove(&flush.stream.id);
+    }
+    for flush in flushes.iter().filter(|flush| !flush.remove) {
+        let id = flush.stream.id;
+        let row = state.streams.get(&id).map(|(stream, _)| stream.tail);
+        let name_is_taken =
+            state.streams.values().any(|(s, _)| s.name == flush.stream.name && s.id != id);
+        if row != flush.from || name_is_taken {
+            return Err(StoreError::Conflict(id));
+        }
+        let (stream, chunks) =
+            state.streams.entry(id).or_insert_with(|| (flush.stream.clone(), Vec::new()));
+        *stream = flush.stream.clone();
+        chunks.extend(flush.chunks.iter().cloned());
+    }
+    Ok(())
+}
+
+impl Store for MemoryStore {
+    fn count_start(&self) -> BoxFuture<'_, Result<u32, StoreError>> {
+        let mut state = self.state();
+        state.starts += 1;
+        Box::pin(ready(Ok(state.starts)))
+    }
+
+    fn find<'a>(
+        &'a self,
+        names: &'a [StreamName],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+        Box::pin(ready(Ok(self.select(|stream| names.contains(&stream.name)))))
+    }
+
+    fn streams<'a>(
+        &'a self,
+        ids: &'a [StreamId],
+    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+        Box::pin(ready(Ok(self.select(|stream| ids.contains(&stream.id)))))
+    }
+
+    fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
+        Box::pin(ready(Ok(self.select(|stream| stream.tied && stream.closed.is_none()))))
+    }
+
+    fn read(
+        &self,
+        stream: StreamId,
+        position: u64,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Chunk>, StoreError>> {
+        let end = position.saturating_add(bytes_max.max(1) as u64);
+        let state = self.state();
+        let chunks = state.streams.get(&stream).map_or(&[][..], |(_, chunks)| chunks);
+        let wanted = |chunk: &&Chunk| chunk.end().bytes > position && chunk.at.bytes < end;
+        Box::pin(ready(Ok(chunks.iter().filter(wanted).cloned().collect())))
+    }
+
+    fn flush<'a>(&'a self, flushes: &'a [Flush]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            // A real one takes its time, and other things happen meanwhile.
+            tokio::task::yield_now().await;
+            let mut state = self.state();
+            let fault = state.fault.take();
+            let mut next = state.clone();
+            let written = write(&mut next, flushes);
+            if written.is_ok() && !matches!(fault, Some(Fault::Refused)) {
+                *state = next;
+            }
+            if fault.is_some() { Err(unavailable()) } else { written }
+        })
+    }
+
+    fn merge(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        if let Some((_, chunks)) = self.state().streams.get_mut(&stream) {
+            *chunks = Chunk::coalesce(chunks, messages::limits::CHUNK_BYTES_MAX);
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+}

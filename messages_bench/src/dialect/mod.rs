@@ -1,0 +1,303 @@
+//! What the scenarios want from a server, in the words of the server at hand.
+
+mod durable;
+mod plain;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Client, Endpoint, Failure, Outgoing, Reply};
+use crate::limits;
+use crate::sse::{Piece, Sse};
+
+pub use plain::Tail;
+
+/// The language a server speaks; its URL tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Bodies are bytes; a stream ends with its response.
+    Plain,
+    /// The Durable Streams protocol: catch-up pages and Server-Sent Events.
+    Durable,
+}
+
+/// A server to be measured.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The name it has in the report.
+    pub name: String,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Its process, for CPU and memory.
+    pub pid: Option<u32>,
+    /// How often it asked for patience with 503.
+    patience: Arc<AtomicU64>,
+}
+
+impl Target {
+    /// A target from its URL.
+    pub fn new(name: &str, url: &str, pid: Option<u32>) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::parse(url)?;
+        let durable = endpoint.path.contains("/v1/stream");
+        Ok(Self {
+            name: name.to_owned(),
+            dialect: if durable { Dialect::Durable } else { Dialect::Plain },
+            endpoint,
+            pid,
+            patience: Arc::default(),
+        })
+    }
+
+    /// How often it has asked for patience so far.
+    pub fn patience(&self) -> u64 {
+        self.patience.load(Ordering::Relaxed)
+    }
+}
+
+/// An append to one stream, prepared once and sent often.
+#[derive(Clone, Debug)]
+pub struct Append {
+    method: Method,
+    uri: Uri,
+    content_type: Option<HeaderValue>,
+}
+
+/// A live read: a reply and, where needed, the parser of its events.
+pub struct Follow {
+    reply: Reply,
+    events: Option<Sse>,
+}
+
+/// One worker's connection to a target.
+pub struct Session {
+    client: Client,
+    dialect: Dialect,
+    path: String,
+    patience: Arc<AtomicU64>,
+    silence: Duration,
+}
+
+impl Session {
+    /// A session that has not connected yet.
+    pub fn new(target: &Target) -> Self {
+        Self {
+            client: Client::new(target.endpoint.clone()),
+            dialect: target.dialect,
+            path: target.endpoint.path.clone(),
+            patience: Arc::clone(&target.patience),
+            silence: limits::SILENCE,
+        }
+    }
+
+    /// Lets a followed stream be silent for `silence` on top of the usual limit.
+    pub fn expect_silence(&mut self, silence: Duration) {
+        self.silence = limits::SILENCE + silence;
+    }
+
+    /// Gives up whatever is under way.
+    pub fn disconnect(&mut self) {
+        self.client.disconnect();
+    }
+
+    /// Sends a request that can be repeated; a server that asks for patience gets it.
+    async fn ask(
+        &mut self,
+        method: &Method,
+        uri: &Uri,
+        content_type: Option<&HeaderValue>,
+        body: &Bytes,
+    ) -> Result<Reply, Failure> {
+        let give_up = Instant::now() + limits::REFUSED;
+        loop {
+            let body = Outgoing::Whole(body.clone());
+            let content_type = content_type.cloned();
+            let sent = self.client.send(method.clone(), uri.clone(), content_type, body).await;
+            let mut reply = sent?;
+            if reply.head.status.is_success() {
+                return Ok(reply);
+            }
+            let pause = patience(&reply);
+            let failure = self.client.refusal(format!("{method} {uri}"), &mut reply).await;
+            match pause {
+                Some(pause) if Instant::now() + pause < give_up => {
+                    self.patience.fetch_add(1, Ordering::Relaxed);
+                    sleep(pause).await;
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// The same for requests whose answer is the status alone.
+    async fn tell(&mut self, append: &Append, body: &Bytes) -> Result<(), Failure> {
+        let content_type = append.content_type.as_ref();
+        let mut reply = self.ask(&append.method, &append.uri, content_type, body).await?;
+        self.client.drain(&mut reply).await
+    }
+
+    /// Creates a stream whose first content is `body`, which may be empty; it stays open.
+    pub async fn create(&mut self, id: &str, body: &Bytes) -> Result<(), Failure> {
+        let request = match self.dialect {
+            Dialect::Plain => plain::append(&self.path, id),
+            Dialect::Durable => durable::create(&self.path, id),
+        };
+        self.tell(&request, body).await
+    }
+
+    /// Prepares appends to a stream.
+    pub fn prepare(&self, id: &str) -> Append {
+        match self.dialect {
+            Dialect::Plain => plain::append(&self.path, id),
+            Dialect::Durable => durable::append(&self.path, id),
+        }
+    }
+
+    /// Appends `body`, which is acknowledged when this returns.
+    pub async fn append(&mut self, append: &Append, body: &Bytes) -> Result<(), Failure> {
+        self.tell(append, body).await
+    }
+
+    /// Writes a large content: one chunked body, or as many appends as pieces.
+    pub async fn write(&mut self, id: &str, content: &Bytes) -> Result<(), Failure> {
+        match self.dialect {
+            Dialect::Plain => {
+                let (method, uri) = (Method::PUT, plain::write(&self.path, id, None, "true"));
+                let body = Outgoing::Pieces(content.clone(), limits::PIECE_BYTES);
+                let mut reply = self.client.send(method, uri, None, body).await?;
+                if !reply.head.status.is_success() {
+                    return Err(self.client.refusal(format!("PUT {id}"), &mut reply).await);
+                }
+                self.client.drain(&mut reply).await
+            }
+            Dialect::Durable => {
+                self.create(id, &Bytes::new()).await?;
+                let append = self.prepare(id);
+                let mut rest = content.clone();
+                while !rest.is_empty() {
+                    let piece = rest.split_to(rest.len().min(limits::PIECE_BYTES));
+                    self.append(&append, &piece).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a stream where the protocol's readers wait for that.
+    pub async fn seal(&mut self, id: &str) -> Result<(), Failure> {
+        match self.dialect {
+            Dialect::Plain => self.tell(&plain::close(&self.path, id), &Bytes::new()).await,
+            Dialect::Durable => Ok(()),
+        }
+    }
+
+    /// Reads everything there is of a sealed stream; `sink` gets the bytes as they come.
+    pub async fn read(&mut self, id: &str, mut sink: impl FnMut(&[u8])) -> Result<(), Failure> {
+        let mut offset = "-1".to_owned();
+        for _ in 0..limits::PAGES {
+            let uri = match self.dialect {
+                Dialect::Plain => plain::read(&self.path, id, 0),
+                Dialect::Durable => durable::read(&self.path, id, &offset, false),
+            };
+            let mut reply = self.ask(&Method::GET, &uri, None, &Bytes::new()).await?;
+            while let Some(piece) = self.client.piece(&mut reply).await? {
+                sink(&piece);
+            }
+            let up_to_date = reply.header("stream-up-to-date") == Some("true");
+            match reply.header("stream-next-offset") {
+                Some(next) if self.dialect == Dialect::Durable && !up_to_date && next != offset => {
+                    offset = next.to_owned();
+                }
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to follow a stream from its first byte.
+    pub async fn follow(&mut self, id: &str) -> Result<Follow, Failure> {
+        self.follow_from(id, 0).await
+    }
+
+    /// Begins to follow a stream from `offset` bytes; only the plain interface knows byte offsets.
+    pub async fn follow_from(&mut self, id: &str, offset: u64) -> Result<Follow, Failure> {
+        let (uri, events) = match self.dialect {
+            Dialect::Plain => (plain::read(&self.path, id, offset), None),
+            Dialect::Durable => (durable::read(&self.path, id, "-1", true), Some(Sse::new())),
+        };
+        let reply = self.ask(&Method::GET, &uri, None, &Bytes::new()).await?;
+        Ok(Follow { reply, events })
+    }
+
+    /// Hands the next content on to `sink`; false at the proper end of the stream.
+    pub async fn next(
+        &mut self,
+        follow: &mut Follow,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<bool, Failure> {
+        let Some(bytes) = self.client.piece_within(&mut follow.reply, self.silence).await? else {
+            return Ok(false);
+        };
+        match &mut follow.events {
+            None => sink(&bytes),
+            Some(events) => events.feed(&bytes, |piece| {
+                if let Piece::Data(data) = piece {
+                    sink(data);
+                }
+            }),
+        }
+        Ok(true)
+    }
+
+    /// Starts a production on the server; the reply is its content.
+    pub async fn produce(&mut self, id: &str, freq: u32, max: u64) -> Result<Follow, Failure> {
+        let uri = plain::produce(&self.path, freq, max);
+        let body = Bytes::copy_from_slice(id.as_bytes());
+        let reply = self.ask(&Method::POST, &uri, None, &body).await?;
+        Ok(Follow { reply, events: None })
+    }
+
+    /// The end of a stream on the plain interface; `None` when there is no such stream.
+    pub async fn tail(&mut self, id: &str) -> Result<Option<Tail>, Failure> {
+        let uri = plain::read(&self.path, id, 0);
+        match self.ask(&Method::HEAD, &uri, None, &Bytes::new()).await {
+            Ok(reply) => Ok(Tail::of(&reply)),
+            Err(Failure::Refused(_, StatusCode::NOT_FOUND, _)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// One long body, written at an offset on the plain interface. The reply tells the tail.
+    pub async fn write_at(
+        &mut self,
+        id: &str,
+        offset: &str,
+        body: Outgoing,
+        limit: Duration,
+    ) -> Result<Option<Tail>, Failure> {
+        let uri = plain::write(&self.path, id, Some(offset), "false");
+        let mut reply = self.client.exchange(Method::PUT, uri, None, body, limit).await?;
+        let tail = Tail::of(&reply);
+        if reply.head.status.is_success() || reply.head.status == StatusCode::CONFLICT {
+            let conflict = reply.head.status == StatusCode::CONFLICT;
+            self.client.drain(&mut reply).await?;
+            return Ok(tail.map(|tail| Tail { conflict, ..tail }));
+        }
+        Err(self.client.refusal(format!("PUT {id} at {offset}"), &mut reply).await)
+    }
+}
+
+/// How long a refusing server wants to be left alone.
+fn patience(reply: &Reply) -> Option<Duration> {
+    if reply.head.status != StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let seconds = reply.header("retry-after")?.parse().unwrap_or(1);
+    Some(Duration::from_secs(seconds).clamp(limits::RECONNECT_PAUSE, limits::REFUSED_PAUSE))
+}

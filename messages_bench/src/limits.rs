@@ -1,0 +1,67 @@
+//! Every bound the bench puts on waiting and on memory, named with its unit.
+//!
+//! A hung server must not hang the bench, so each wait in this crate takes its limit from here.
+
+use std::time::Duration;
+
+/// How long a TCP connection may take to be accepted.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the head of a response may take once the request is on its way.
+pub const RESPONSE: Duration = Duration::from_secs(60);
+
+/// How long a body may stay silent, besides silence that a scenario itself intends.
+pub const SILENCE: Duration = Duration::from_secs(120);
+
+/// How long readers that are behind are waited for once the writer has finished.
+pub const SETTLE: Duration = Duration::from_secs(60);
+
+/// How long a server that asks for patience with 503 is asked again.
+pub const REFUSED: Duration = Duration::from_secs(60);
+
+/// The longest single pause taken after a 503, whatever `Retry-After` says.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a started server may take until `/readyz` answers 200.
+pub const READY: Duration = Duration::from_secs(60);
+
+/// How often `/readyz` is asked; it is also the resolution of the restart times.
+pub const READY_POLL: Duration = Duration::from_millis(2);
+
+/// How long a worker that lost the server waits before it looks again.
+pub const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a killed server may take to be reaped.
+pub const REAP: Duration = Duration::from_secs(10);
+
+/// File descriptors kept back for everything that is not a connection.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// Connections from one source address to one port: the ephemeral range holds about 28,000, and
+/// ports in TIME_WAIT are lost for a minute.
+pub const CONNECTIONS: u64 = 24_000;
+
+/// The largest latency the histograms can tell apart from a longer one.
+pub const LATENCY: Duration = Duration::from_secs(120);
+
+/// The width of one step of the throughput timeline.
+pub const TIMELINE_STEP: Duration = Duration::from_millis(100);
+
+/// Bytes shown of what was expected and of what came, when they differ.
+pub const EXCERPT_BYTES: usize = 48;
+
+/// Faults kept word for word; the rest is only counted, so that a broken server cannot fill the
+/// memory of the bench.
+pub const FAULTS_KEPT: usize = 100_000;
+
+/// Faults shown on the page.
+pub const FAULTS_ON_PAGE: usize = 50;
+
+/// Bytes of one piece when a large stream is written for a catch-up read.
+pub const PIECE_BYTES: usize = 1 << 20;
+
+/// Pages a catch-up read may take; more means that the server never says "up to date".
+pub const PAGES: usize = 1_000_000;
+
+/// Streams read back after many have been created.
+pub const SPOT_CHECKS: u64 = 500;
