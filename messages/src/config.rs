@@ -40,8 +40,8 @@ pub struct Config {
     pub unstored_bytes_max: u32,
 
     /// Bytes of recent content that may stay in memory after they are in the database, for readers
-    /// that come late. One stream may use a quarter.
-    #[arg(long, env = "WINDOW_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES")]
+    /// that come late. One stream may use half of them.
+    #[arg(long, env = "WINDOW_BYTES_MAX", default_value_t = 128 << 20, value_name = "BYTES")]
     pub window_bytes_max: usize,
 
     /// Bytes that one stream may have. More is refused with 413.

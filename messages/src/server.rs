@@ -101,7 +101,7 @@ impl Server {
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
-            http::router(app.clone()),
+            http::service(app.clone()),
             http::Serving::new(config),
             stop_listening.clone(),
         ));

@@ -143,7 +143,7 @@ async fn unknown_and_repeated_parameters_are_refused_by_name() {
     ] {
         let answer = server.send(request(method.clone(), target, &[], "a".into())).await;
         let detail = answer.problem(400, "bad_parameter");
-        assert!(detail.contains(&format!("`{name}`")), "{method} {target}: {detail}");
+        assert!(detail.contains(&format!("parameter {name}: ")), "{method} {target}: {detail}");
     }
     let detail = server.put("/?id=a&close=no", "").await.problem(400, "bad_parameter");
     assert!(detail.contains("true, false or always"), "{detail}");

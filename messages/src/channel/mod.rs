@@ -317,11 +317,11 @@ impl WindowMemory {
         }
     }
 
-    /// What one stream may keep of its stored content: a quarter of everything, nothing when
+    /// What one stream may keep of its stored content: half of everything, nothing when
     /// memory is full.
     #[must_use]
     pub fn keep_bytes(&self) -> usize {
-        if self.bytes.load(Relaxed) > self.bytes_max { 0 } else { self.bytes_max / 4 }
+        if self.bytes.load(Relaxed) > self.bytes_max { 0 } else { self.bytes_max / 2 }
     }
 
     /// Whether memory is full.

@@ -13,12 +13,15 @@ pub use serve::{Serving, bind, serve};
 use crate::{config::Config, production::Productions, stream::Streams};
 use axum::{
     Router,
-    http::{HeaderValue, header::X_CONTENT_TYPE_OPTIONS},
+    body::Body,
+    http::{HeaderValue, Request, header::X_CONTENT_TYPE_OPTIONS},
+    response::Response,
     routing::get,
 };
 use problem::Problem;
-use std::{sync::Arc, time::Duration};
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tower::{Service, ServiceBuilder};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -39,16 +42,37 @@ impl App {
     }
 }
 
+/// What [`serve`] serves.
+pub trait HttpService:
+    Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> HttpService for S where
+    S: Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// All routes.
-pub fn router(app: App) -> Router {
+///
+/// What goes around all of them is put around the whole and not given to `Router::layer`, which
+/// would box a service and a future for every request and layer.
+pub fn service(app: App) -> impl HttpService {
     let nosniff = HeaderValue::from_static("nosniff");
-    Router::new()
+    let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(produce::upload))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .with_state(app)
+        .with_state(app);
+    ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
-        .layer(CatchPanicLayer::custom(|_| problem::panicked()))
+        .service(router)
 }

@@ -178,9 +178,3 @@ pub(super) fn insert_text(headers: &mut axum::http::HeaderMap, name: HeaderName,
         Err(_) => debug_assert!(false, "{name} is not printable: {text:?}"),
     }
 }
-
-/// The answer to a request whose handler has a bug. What the panic said is in the log already.
-pub(super) fn panicked() -> Response {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server made a mistake")
-        .into_response()
-}

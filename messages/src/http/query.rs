@@ -6,9 +6,9 @@ use crate::{
     limits::{PRODUCTION_FREQ_MAX, PRODUCTION_LINES_MAX},
     model::{Expected, StreamName},
 };
-use axum::{extract::Query, http::Uri};
+use axum::http::Uri;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, de::DeserializeOwned};
+use std::borrow::Cow;
 
 const FREQ_DEFAULT: u32 = 20;
 const LINES_DEFAULT: u64 = 50;
@@ -47,29 +47,47 @@ pub(super) enum Close {
     Always,
 }
 
-fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    // The parser below is lenient: it would put something else in place of what it cannot decode,
-    // and different ids would become the same one.
-    if !is_encoded_text(uri.query().unwrap_or_default()) {
-        let detail = "the parameters must be percent-encoded UTF-8; a % itself is %25";
-        return Err(Problem::bad_request("bad_parameter", detail));
+/// The values of the `known` parameters, decoded. Each may be given once, and no others.
+fn parameters<'a, const N: usize>(
+    uri: &'a Uri,
+    known: [&str; N],
+) -> Result<[Option<Cow<'a, str>>; N], Problem> {
+    let mut values = [const { None }; N];
+    for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let refuse = |what: &str| {
+            let detail = format!("parameter {key}: {what}; known here: {}", known.join(", "));
+            Problem::bad_request("bad_parameter", detail)
+        };
+        let index = known.iter().position(|known| *known == key);
+        let slot = &mut values[index.ok_or_else(|| refuse("unknown"))?];
+        let value = decode(value).ok_or_else(|| refuse("not percent-encoded UTF-8"))?;
+        if slot.replace(value).is_some() {
+            return Err(refuse("given twice"));
+        }
     }
-    let query = Query::try_from_uri(uri);
-    let Query(raw) = query.map_err(|error| {
-        let reason = std::error::Error::source(&error)
-            .map_or_else(|| error.to_string(), ToString::to_string);
-        Problem::bad_request("bad_parameter", reason)
-    })?;
-    Ok(raw)
+    Ok(values)
 }
 
-/// Whether `query` is UTF-8 behind its percent-encoding, and two digits follow every `%`.
-fn is_encoded_text(query: &str) -> bool {
+/// As forms are encoded: percent signs, and a plus for a space.
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    if !is_encoded(value) {
+        return None;
+    }
+    if value.contains('+') {
+        let spaced = value.replace('+', " ");
+        return percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned().into());
+    }
+    percent_decode_str(value).decode_utf8().ok()
+}
+
+/// Whether two digits follow every `%`. What decodes it would let anything else pass as it is.
+fn is_encoded(value: &str) -> bool {
     let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    query.split('%').skip(1).all(|rest| {
+    value.split('%').skip(1).all(|rest| {
         let mut bytes = rest.as_bytes().iter();
         is_digit(bytes.next()) && is_digit(bytes.next())
-    }) && percent_decode_str(query).decode_utf8().is_ok()
+    })
 }
 
 pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
@@ -78,7 +96,7 @@ pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
     })
 }
 
-fn required_name(text: Option<String>) -> Result<StreamName, Problem> {
+fn required_name(text: Option<Cow<'_, str>>) -> Result<StreamName, Problem> {
     let text = text.ok_or_else(|| {
         Problem::bad_request(
             "missing_id",
@@ -88,8 +106,8 @@ fn required_name(text: Option<String>) -> Result<StreamName, Problem> {
     name(&text)
 }
 
-fn offset(text: Option<String>) -> Result<Option<Expected>, Problem> {
-    let parse = |text: String| {
+fn offset(text: Option<Cow<'_, str>>) -> Result<Option<Expected>, Problem> {
+    let parse = |text: Cow<'_, str>| {
         text.parse().map_err(|error: crate::model::InvalidOffset| {
             Problem::bad_request("bad_offset", format!("offset={text}: {error}"))
         })
@@ -98,7 +116,7 @@ fn offset(text: Option<String>) -> Result<Option<Expected>, Problem> {
 }
 
 /// A whole number from 1 to `max`.
-fn number(name: &str, text: Option<String>, default: u64, max: u64) -> Result<u64, Problem> {
+fn number(name: &str, text: Option<Cow<'_, str>>, default: u64, max: u64) -> Result<u64, Problem> {
     let Some(text) = text else { return Ok(default) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let value = text.parse().ok().filter(|value| is_number && (1..=max).contains(value));
@@ -110,13 +128,7 @@ fn number(name: &str, text: Option<String>, default: u64, max: u64) -> Result<u6
 
 impl StartQuery {
     pub fn parse(uri: &Uri) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Raw {
-            freq: Option<String>,
-            max: Option<String>,
-        }
-        let Raw { freq, max } = parse(uri)?;
+        let [freq, max] = parameters(uri, ["freq", "max"])?;
         let freq = number("freq", freq, FREQ_DEFAULT.into(), PRODUCTION_FREQ_MAX.into())?;
         let lines = number("max", max, LINES_DEFAULT, PRODUCTION_LINES_MAX)?;
         Ok(Self { freq: freq as u32, lines })
@@ -125,13 +137,7 @@ impl StartQuery {
 
 impl ReadQuery {
     pub fn parse(uri: &Uri) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Raw {
-            id: Option<String>,
-            offset: Option<String>,
-        }
-        let Raw { id, offset: at } = parse(uri)?;
+        let [id, at] = parameters(uri, ["id", "offset"])?;
         let position = offset(at)?.map_or(0, Expected::bytes);
         Ok(Self { name: required_name(id)?, position })
     }
@@ -139,14 +145,7 @@ impl ReadQuery {
 
 impl UploadQuery {
     pub fn parse(uri: &Uri) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Raw {
-            id: Option<String>,
-            close: Option<String>,
-            offset: Option<String>,
-        }
-        let Raw { id, close, offset: at } = parse(uri)?;
+        let [id, close, at] = parameters(uri, ["id", "close", "offset"])?;
         let close = match close.as_deref() {
             None | Some("true") => Close::AtEnd,
             Some("false") => Close::Never,
@@ -173,6 +172,8 @@ mod tests {
         assert_eq!(StartQuery::parse(&uri("")).expect("valid"), StartQuery { freq: 20, lines: 50 });
         let read = ReadQuery::parse(&uri("id=a%20b&offset=7")).expect("valid");
         assert_eq!((read.name.as_str(), read.position), ("a b", 7));
+        let plus = ReadQuery::parse(&uri("id=a+%2B&")).expect("valid");
+        assert_eq!(plus.name.as_str(), "a +");
         let upload = UploadQuery::parse(&uri("id=x&close=always")).expect("valid");
         assert_eq!((upload.close, upload.at), (Close::Always, None));
     }
@@ -188,9 +189,10 @@ mod tests {
         says(StartQuery::parse(&uri("max=many")).expect_err("no number"), "from 1 to 1000000");
         says(
             StartQuery::parse(&uri("frequency=1")).expect_err("unknown"),
-            "unknown field `frequency`",
+            "parameter frequency: unknown; known here: freq, max",
         );
-        says(ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"), "duplicate field `id`");
+        says(ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"), "parameter id: given twice");
+        says(ReadQuery::parse(&uri("id=%ff")).expect_err("no text"), "not percent-encoded UTF-8");
         says(ReadQuery::parse(&uri("")).expect_err("none"), "missing_id");
         says(ReadQuery::parse(&uri("id=")).expect_err("empty"), "bad_id");
         says(ReadQuery::parse(&uri("id=a&offset=-1")).expect_err("a sign"), "bad_offset");

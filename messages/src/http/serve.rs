@@ -1,12 +1,11 @@
 //! The accept loop: limits for connections that do nothing, and an end with a deadline.
 
-use super::problem::Problem;
+use super::{HttpService, problem::Problem};
 use crate::{
     config::Config,
     limits::{REQUEST_HEAD_BYTES_MAX, RETRY_AFTER_SECS},
 };
 use axum::{
-    Router,
     body::Body,
     http::{Request, StatusCode},
 };
@@ -75,11 +74,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `router` until `stop`, and then until every connection has ended. Dropping it cuts off
+/// Serves `service` until `stop`, and then until every connection has ended. Dropping it cuts off
 /// what is left.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl HttpService,
     serving: Serving,
     stop: CancellationToken,
 ) {
@@ -105,7 +104,7 @@ pub async fn serve(
             let _ = stream.try_write(&too_many);
             continue;
         };
-        let connection = connection(stream, router.clone(), serving, stop.clone());
+        let connection = connection(stream, service.clone(), serving, stop.clone());
         let cut_off = cut_off.clone();
         connections.spawn(async move {
             tokio::select! {
@@ -120,13 +119,18 @@ pub async fn serve(
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, router: Router, serving: Serving, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    service: impl HttpService,
+    serving: Serving,
+    stop: CancellationToken,
+) {
     if let Err(error) = prepare(&stream, serving.stall) {
         tracing::debug!(%error, "socket options");
     }
     let begun = Arc::new(AtomicBool::new(false));
     let begins = begun.clone();
-    let service = router.map_request(move |request: Request<Incoming>| {
+    let service = service.map_request(move |request: Request<Incoming>| {
         begins.store(true, Ordering::Relaxed);
         request.map(Body::new)
     });

@@ -27,7 +27,15 @@ impl Offset {
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016}_{:016}", self.records, self.bytes)
+        // By hand, because every append tells one and padding by `fmt` goes digit by digit.
+        let mut text = [b'_'; 33];
+        for (mut number, digits) in [(self.records, 0..16), (self.bytes, 17..33)] {
+            for digit in text[digits].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

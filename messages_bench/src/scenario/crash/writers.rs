@@ -162,19 +162,21 @@ async fn body(
     let (pieces, receiver) = mpsc::channel(1);
     let limit = limits::RESPONSE + PIECE_PAUSE * (BODY_BYTES as u32);
     let put = session.write_at(&stream.id, &offset, Outgoing::Live(receiver), limit);
-    let writer = written.writer;
-    let feed = feed(ctx.filler, writer, bytes, &mut written.sent, pieces, phase, random);
+    let mut reached = bytes;
+    let feed = feed(ctx.filler, written.writer, &mut reached, pieces, phase, random);
     let reply = select! {
-        reply = put => reply?,
-        () = feed => None,
+        reply = put => reply,
+        () = feed => Ok(None),
     };
-    match reply {
-        Some(Tail { conflict: false, bytes, .. }) if bytes == written.sent => {
+    // An earlier body may have been sent further than this one, and been lost behind `bytes`.
+    written.sent = written.sent.max(reached);
+    match reply? {
+        Some(Tail { conflict: false, bytes, .. }) if bytes == reached => {
             written.acknowledged = bytes;
             written.bodies += 1;
             Ok(None)
         }
-        reply => Ok(Some(format!("at {offset}, sent up to {}: answered {reply:?}", written.sent))),
+        reply => Ok(Some(format!("at {offset}, sent up to {reached}: answered {reply:?}"))),
     }
 }
 
@@ -193,24 +195,22 @@ async fn tail(
     session.write_at(&stream.id, &beyond.to_string(), nothing, limits::RESPONSE).await
 }
 
-/// Sends the pieces of a body and then waits for ever: the answer decides when it is over.
+/// Sends the pieces of a body from `reached` on and then waits for ever: the answer decides when it
+/// is over.
 async fn feed(
     filler: &Filler,
     writer: u32,
-    from: u64,
-    sent: &mut u64,
+    reached: &mut u64,
     pieces: mpsc::Sender<Bytes>,
     phase: &Listener,
     random: &mut Random,
 ) {
-    let end = from + 1 + random.below(BODY_BYTES);
-    let mut position = from;
-    while position < end && phase.now() != Phase::Finish {
-        let length = (1 + random.below(PIECE_BYTES)).min(end - position);
+    let end = *reached + 1 + random.below(BODY_BYTES);
+    while *reached < end && phase.now() != Phase::Finish {
+        let length = (1 + random.below(PIECE_BYTES)).min(end - *reached);
+        let piece = content(filler, writer, *reached, length);
         // It counts as sent before it is: the server may have it although the send never returns.
-        position += length;
-        *sent = (*sent).max(position);
-        let piece = content(filler, writer, position - length, length);
+        *reached += length;
         if pieces.send(piece).await.is_err() {
             break;
         }
