@@ -56,7 +56,7 @@ impl Server {
         let store = store::open(&config.database_url()).await.with_context(|| {
             format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
-        let (journal, replay) = open_journal(config)?;
+        let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         if let Some((file, position)) = &replay.torn {
             tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
         }
@@ -77,12 +77,21 @@ impl Server {
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&streams, &commits, &budget);
 
+        let mut flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
+        if let Some(earlier) = earlier {
+            // What happens from here on leaves no trace in these files. Were they replayed again
+            // some day, they would bring back what has been replaced meanwhile.
+            flusher
+                .flush()
+                .await
+                .context("cannot bring into the database what the journal holds")?;
+            earlier.remove().context("cannot remove the old journal")?;
+        }
         let committer = Committer::new(commits.clone(), journal);
         let committer =
             std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let stop_flusher = CancellationToken::new();
-        let flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let sweeper = tokio::spawn(sweep(streams.clone()));
 
@@ -157,9 +166,16 @@ impl Server {
     }
 }
 
-fn open_journal(config: &Config) -> anyhow::Result<(Box<dyn Journal>, Replay)> {
+struct OpenJournal {
+    journal: Box<dyn Journal>,
+    replay: Replay,
+    /// What a run with another durability has left; to be removed once it is stored.
+    earlier: Option<FileJournal>,
+}
+
+fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let dir = config.data_dir.join("journal");
-    let existed = dir.exists();
+    let existed = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
     let segment_bytes = u64::from(config.journal_segment_bytes);
     let open = |barrier| -> anyhow::Result<_> {
         let disk = RealDisk::new(dir.clone())
@@ -167,17 +183,18 @@ fn open_journal(config: &Config) -> anyhow::Result<(Box<dyn Journal>, Replay)> {
         FileJournal::open(Box::new(disk), segment_bytes, barrier)
             .with_context(|| format!("cannot open the journal in {}", dir.display()))
     };
-    Ok(match config.durability {
-        Durability::Sync => open(true).map(|(journal, replay)| (Box::new(journal) as _, replay))?,
-        Durability::Os => open(false).map(|(journal, replay)| (Box::new(journal) as _, replay))?,
-        Durability::Memory if existed => {
-            let (earlier, replay) = open(false)?;
-            (Box::new(MemoryJournal::new(replay.mark, Some(earlier))), replay)
-        }
-        Durability::Memory => {
-            (Box::new(MemoryJournal::new(Default::default(), None)), Replay::default())
-        }
-    })
+    let barrier = config.durability == Durability::Sync;
+    if config.durability != Durability::Memory {
+        let (journal, replay) = open(barrier)?;
+        return Ok(OpenJournal { journal: Box::new(journal), replay, earlier: None });
+    }
+    let (earlier, replay) = if existed {
+        let (earlier, replay) = open(barrier)?;
+        (Some(earlier), replay)
+    } else {
+        (None, Replay::default())
+    };
+    Ok(OpenJournal { journal: Box::new(MemoryJournal::new(replay.mark)), replay, earlier })
 }
 
 async fn sweep(streams: Arc<Streams>) {

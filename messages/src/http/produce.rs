@@ -37,12 +37,17 @@ const COPY_BYTES_MAX: usize = 32 << 10;
 pub(super) async fn start(
     State(app): State<App>,
     uri: Uri,
-    body: Body,
+    mut body: Body,
 ) -> Result<Response, Problem> {
-    let StartQuery { freq, lines } = StartQuery::parse(&uri)?;
-    let id = read_id(body).await?;
-    let name = if id.is_empty() { name(&uuid::Uuid::now_v7().to_string())? } else { name(&id)? };
-    let channel = app.productions.start(Plan { name: name.clone(), freq, lines }).await?;
+    let plan = match plan(&uri, &mut body).await {
+        Ok(plan) => plan,
+        Err(problem) => {
+            discard(body).await;
+            return Err(problem);
+        }
+    };
+    let name = plan.name.clone();
+    let channel = app.productions.start(plan).await?;
     let (cursor, status) = app.streams.read(channel, 0).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
@@ -54,7 +59,15 @@ pub(super) async fn start(
     Ok(response)
 }
 
-async fn read_id(body: Body) -> Result<String, Problem> {
+/// What the parameters and the body ask for.
+async fn plan(uri: &Uri, body: &mut Body) -> Result<Plan, Problem> {
+    let StartQuery { freq, lines } = StartQuery::parse(uri)?;
+    let id = read_id(body).await?;
+    let name = if id.is_empty() { name(&uuid::Uuid::now_v7().to_string())? } else { name(&id)? };
+    Ok(Plan { name, freq, lines })
+}
+
+async fn read_id(body: &mut Body) -> Result<String, Problem> {
     let wait = Duration::from_millis(ID_BODY_WAIT_MS_MAX);
     let read = Limited::new(body, ID_BODY_BYTES_MAX).collect();
     let collected = tokio::time::timeout(wait, read).await.map_err(|_| {
@@ -127,7 +140,13 @@ impl Upload {
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
         let tied = close == Close::Always;
         let content_type = content_type(headers)?;
-        let (channel, created) = app.streams.find_or_create(&name, content_type, tied).await?;
+        let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
+            app.streams.find_or_create(&name, content_type, tied).await?
+        } else {
+            // Where there is nothing to go on with, a refusal must not leave a stream behind.
+            let found = app.streams.find(&name).await;
+            (found.map_err(refuse_beginning)?, false)
+        };
         let (streams, idle, stop) = (app.streams.clone(), app.producer_idle, app.stop.clone());
         Ok(Self { streams, channel, created, close, at, idle, stop, tied })
     }
@@ -224,6 +243,14 @@ impl Drop for Upload {
                 tracing::debug!(%error, stream = %channel.name(), "left for the next start to close");
             }
         });
+    }
+}
+
+/// For a producer that wants to go on: a stream that is not there ends at the beginning.
+fn refuse_beginning(error: StreamError) -> StreamError {
+    match error {
+        StreamError::NotFound => StreamError::Moved { tail: Offset::ZERO },
+        error => error,
     }
 }
 

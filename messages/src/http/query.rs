@@ -61,7 +61,7 @@ fn parameters<'a, const N: usize>(
         };
         let index = known.iter().position(|known| *known == key);
         let slot = &mut values[index.ok_or_else(|| refuse("unknown"))?];
-        let value = decode(value).ok_or_else(|| refuse("not UTF-8"))?;
+        let value = decode(value).ok_or_else(|| refuse("not percent-encoded UTF-8"))?;
         if slot.replace(value).is_some() {
             return Err(refuse("given twice"));
         }
@@ -71,11 +71,23 @@ fn parameters<'a, const N: usize>(
 
 /// As forms are encoded: percent signs, and a plus for a space.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
+    if !is_encoded(value) {
+        return None;
+    }
     if value.contains('+') {
         let spaced = value.replace('+', " ");
         return percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned().into());
     }
     percent_decode_str(value).decode_utf8().ok()
+}
+
+/// Whether two digits follow every `%`. What decodes it would let anything else pass as it is.
+fn is_encoded(value: &str) -> bool {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    value.split('%').skip(1).all(|rest| {
+        let mut bytes = rest.as_bytes().iter();
+        is_digit(bytes.next()) && is_digit(bytes.next())
+    })
 }
 
 pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
@@ -180,7 +192,7 @@ mod tests {
             "parameter frequency: unknown; known here: freq, max",
         );
         says(ReadQuery::parse(&uri("id=a&id=b")).expect_err("twice"), "parameter id: given twice");
-        says(ReadQuery::parse(&uri("id=%ff")).expect_err("no text"), "not UTF-8");
+        says(ReadQuery::parse(&uri("id=%ff")).expect_err("no text"), "not percent-encoded UTF-8");
         says(ReadQuery::parse(&uri("")).expect_err("none"), "missing_id");
         says(ReadQuery::parse(&uri("id=")).expect_err("empty"), "bad_id");
         says(ReadQuery::parse(&uri("id=a&offset=-1")).expect_err("a sign"), "bad_offset");

@@ -15,7 +15,16 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -119,7 +128,12 @@ async fn connection(
     if let Err(error) = prepare(&stream, serving.stall) {
         tracing::debug!(%error, "socket options");
     }
-    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = begun.clone();
+    let service = service.map_request(move |request: Request<Incoming>| {
+        begins.store(true, Ordering::Relaxed);
+        request.map(Body::new)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(serving.head_wait)
@@ -130,7 +144,13 @@ async fn connection(
         ended = &mut connection => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match futures::poll!(connection.as_mut()) {
+                Poll::Ready(ended) => ended,
+                // hyper would wait for a first request although it ends after it: nobody asks for
+                // anything here.
+                Poll::Pending if !begun.load(Ordering::Relaxed) => Ok(()),
+                Poll::Pending => connection.await,
+            }
         }
     };
     if let Err(error) = ended {

@@ -36,6 +36,8 @@ pub struct FileJournal {
     /// Full segments that hold changes which are not stored, oldest first, each with its last batch.
     full: VecDeque<(u64, u64)>,
     spares: Vec<String>,
+    /// The first segment that this run has made.
+    first: u64,
     current: Segment,
     /// Made ready by `prepare`; the next commit moves there.
     next: Option<Segment>,
@@ -63,11 +65,15 @@ impl FileJournal {
         let names = disk.list()?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
-        let mut spares: Vec<String> =
-            names.into_iter().filter(|name| name.starts_with("spare.")).collect();
+        // What an earlier run has left may be shorter, and then a full disk would be noticed only
+        // by a commit, when it is too late: a segment is filled with zeros in the run that uses it.
+        for name in names.iter().filter(|name| name.starts_with("spare.")) {
+            disk.remove(name)?;
+        }
         let (full, replay) = read_segments(&mut *disk, &mut numbers, barrier)?;
         let number = numbers.last().map_or(1, |last| last + 1);
         let last_batch = replay.mark.0;
+        let mut spares = Vec::new();
         let current =
             make_segment(&mut *disk, &mut spares, number, last_batch, segment_bytes, barrier)?;
         let journal = Self {
@@ -76,6 +82,7 @@ impl FileJournal {
             barrier,
             full,
             spares,
+            first: number,
             current,
             next: None,
             last_batch,
@@ -95,9 +102,27 @@ impl FileJournal {
         Ok(())
     }
 
+    /// Removes all files, when the store has everything that is in them and nothing more is to be
+    /// written here.
+    ///
+    /// # Errors
+    /// A file could not be removed.
+    pub fn remove(mut self) -> io::Result<()> {
+        let full = self.full.iter().map(|(number, _)| *number);
+        // The oldest first and each for good, so that a crash leaves no gap.
+        for number in full.chain([self.current.number]) {
+            self.disk.remove(&segment_name(number))?;
+            self.disk.sync_names()?;
+        }
+        for spare in &self.spares {
+            self.disk.remove(spare)?;
+        }
+        Ok(())
+    }
+
     fn retire(&mut self, number: u64) -> io::Result<()> {
         let name = segment_name(number);
-        if self.spares.len() < SPARE_SEGMENTS_MAX {
+        if number >= self.first && self.spares.len() < SPARE_SEGMENTS_MAX {
             let spare = format!("spare.{number}");
             self.disk.rename(&name, &spare)?;
             self.spares.push(spare);
@@ -238,7 +263,7 @@ fn make_segment(
         let mut file = disk.open(&name)?;
         if recycled {
             file.set_len(segment_bytes)?;
-        } else if barrier {
+        } else {
             let zeros = vec![0; 1 << 20];
             for at in (0..segment_bytes).step_by(zeros.len()) {
                 let part = zeros.len().min((segment_bytes - at) as usize);

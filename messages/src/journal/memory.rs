@@ -1,21 +1,19 @@
 //! No journal, for `--durability memory`.
 
-use super::{FileJournal, Journal, Mark};
+use super::{Journal, Mark};
 use crate::model::{Change, StreamId};
 use std::io;
 
 /// Promises nothing: what the store does not have is lost in a crash.
 pub struct MemoryJournal {
     batches: u64,
-    /// What an earlier run with another durability has left, until the store has it.
-    earlier: Option<FileJournal>,
 }
 
 impl MemoryJournal {
-    /// Counts on from `mark`, the last batch of `earlier`.
+    /// Counts on from `mark`.
     #[must_use]
-    pub fn new(mark: Mark, earlier: Option<FileJournal>) -> Self {
-        Self { batches: mark.0, earlier }
+    pub fn new(mark: Mark) -> Self {
+        Self { batches: mark.0 }
     }
 }
 
@@ -32,7 +30,7 @@ impl Journal for MemoryJournal {
         Ok(Mark(self.batches))
     }
 
-    fn trim(&mut self, stored: Mark) -> io::Result<()> {
-        self.earlier.as_mut().map_or(Ok(()), |earlier| earlier.trim(stored))
+    fn trim(&mut self, _stored: Mark) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub enum ReplayError {
         found: u32,
     },
     /// The file system refuses.
-    #[error("cannot read the journal: {0}")]
+    #[error("the file system refuses: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -6,16 +6,23 @@ use super::{
 };
 use futures::future::BoxFuture;
 use sqlx::{
-    ConnectOptions, PgConnection, Postgres,
+    ConnectOptions, Executor, PgConnection, Postgres,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{str::FromStr, time::Duration};
+use std::{io, str::FromStr, time::Duration};
 
 const MIGRATIONS: Migrations =
     &[(1, "streams", include_str!("../../../migrations/postgres/0001_streams.sql"))];
 
 /// Connections for reading.
 const READERS: u32 = 8;
+
+/// How long another session may still hold the lock.
+const LOCK_WAIT: &str = "SET lock_timeout = '3s'";
+
+/// A server that takes a connection and then says nothing, as one behind a broken network does, is
+/// given up after this.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// The advisory lock that the writing process holds: "messages" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"messages");
@@ -39,10 +46,19 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
 /// Makes the connection for writing and takes the database. The lock lives as long as the session.
 fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection, StoreError>> {
     Box::pin(async move {
-        let mut connection = options.connect().await?;
-        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
-        if query.fetch_one(&mut connection).await? {
-            return Ok(connection);
+        let connecting = tokio::time::timeout(CONNECT_WAIT, options.connect());
+        let silent = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
+        let mut connection = connecting.await.map_err(silent)??;
+        // A server that has just ended may still hold it: Postgres notices that a moment later.
+        connection.execute(LOCK_WAIT).await?;
+        let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK);
+        match taken.execute(&mut connection).await {
+            Ok(_) => {
+                connection.execute("RESET lock_timeout").await?;
+                return Ok(connection);
+            }
+            Err(error) if is_lock_timeout(&error) => {}
+            Err(error) => return Err(error.into()),
         }
         let holder: Option<i32> = sqlx::query_scalar(
             "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
@@ -55,4 +71,9 @@ fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection,
         let holder = holder.map_or_else(String::new, |pid| format!(", Postgres session {pid}"));
         Err(StoreError::Held(format!("advisory lock{holder}")))
     })
+}
+
+/// Whether the lock was not to be had in time (`lock_not_available`).
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use sqlx::{
     AssertSqlSafe, Database, FromRow, SqlSafeStr, SqlStr, postgres::PgRow, sqlite::SqliteRow,
 };
-use std::fmt::Write;
+use std::{fmt::Write, io, time::Duration};
 
 /// A parameter.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +84,18 @@ pub(super) trait Run: Database {
     ) -> BoxFuture<'a, Result<Vec<R>, sqlx::Error>>;
 }
 
+/// Longer than any statement may run: the database ends it after thirty seconds. Whoever waits
+/// longer waits on a network that is gone, of which nothing else would tell for a quarter of an
+/// hour.
+const ANSWER_WAIT: Duration = Duration::from_secs(35);
+
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let answer = tokio::time::timeout(ANSWER_WAIT, answer).await;
+    answer.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+}
+
 macro_rules! run {
     ($database:ty) => {
         impl Run for $database {
@@ -101,7 +113,7 @@ macro_rules! run {
                             Value::Bytes(value) => query.bind(value),
                         };
                     }
-                    Ok(query.execute(on).await?.rows_affected())
+                    Ok(answered(query.execute(on)).await?.rows_affected())
                 })
             }
 
@@ -119,7 +131,7 @@ macro_rules! run {
                             Value::Bytes(value) => query.bind(value),
                         };
                     }
-                    query.fetch_all(on).await
+                    answered(query.fetch_all(on)).await
                 })
             }
         }

@@ -102,7 +102,7 @@ async fn a_flush_continues_its_row_or_changes_nothing(store: Arc<dyn Store>) {
     let first = flush(stream(1, "a"), None, &[&["abc"]]);
     let second = flush(stream(1, "a"), Some(first.stream.tail), &[&["de"]]);
     store.flush(&[first]).await.unwrap();
-    store.flush(&[second.clone()]).await.unwrap();
+    store.flush(std::slice::from_ref(&second)).await.unwrap();
     // The repetition does not fit, and takes the new stream beside it along.
     let beside = flush(stream(2, "b"), None, &[&["x"]]);
     let repeated = store.flush(&[beside.clone(), second.clone()]).await;
@@ -118,7 +118,7 @@ async fn a_flush_continues_its_row_or_changes_nothing(store: Arc<dyn Store>) {
 
 async fn a_name_begins_anew_in_one_flush(store: Arc<dyn Store>) {
     let old = flush(stream(1, "a"), None, &[&["old"]]);
-    store.flush(&[old.clone()]).await.unwrap();
+    store.flush(std::slice::from_ref(&old)).await.unwrap();
     let over = Flush { remove: true, chunks: vec![], from: Some(old.stream.tail), ..old };
     store.flush(&[over, flush(stream(2, "a"), None, &[&["new"]])]).await.unwrap();
     let found = store.find(&["a".parse().unwrap()]).await.unwrap();
@@ -169,7 +169,7 @@ async fn merging_changes_no_byte(store: Arc<dyn Store>) {
     assert_eq!(merged.len(), 1);
     assert_eq!((merged[0].records(), Some(merged[0].end())), (50, tail));
     assert_eq!(content(&*store, 1, 0).await, all.as_bytes());
-    assert_eq!(content(&*store, 1, 7).await, all[7..].as_bytes());
+    assert_eq!(content(&*store, 1, 7).await, all.as_bytes()[7..]);
     store.merge(StreamId(1)).await.unwrap();
     store.merge(StreamId(9)).await.unwrap();
     store.flush(&[flush(stream(1, "a"), tail, &[&["end"]])]).await.unwrap();
@@ -205,7 +205,8 @@ async fn random_flushes_agree_with_the_model(store: Arc<dyn Store>) {
         // Sometimes at a wrong position.
         let from = known.as_ref().map(|k| k.tail.advance(0, u64::from(random.one_in(6))));
         let next = flush(stream(id, &format!("s{id}")), from, &chunks);
-        let (want, got) = (model.flush(&[next.clone()]).await, store.flush(&[next]).await);
+        let (want, got) =
+            (model.flush(std::slice::from_ref(&next)).await, store.flush(&[next]).await);
         assert_eq!(want.is_ok(), got.is_ok(), "round {round}: {want:?} {got:?}");
         if random.one_in(4) {
             store.merge(StreamId(id)).await.unwrap();
