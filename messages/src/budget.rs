@@ -1,7 +1,13 @@
 //! The bound on what is in memory and in the journal but not in the store yet.
 
 use crate::limits::ROOM_WAIT_MS_MAX;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::Semaphore;
 
 /// Bytes that may be unstored at once. Appends take from it, the flusher gives back, so a slow
@@ -9,6 +15,8 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct Budget {
     room: Arc<Semaphore>,
+    /// What a replay has taken although it was not there. Paid before room is given back.
+    debt: Arc<AtomicUsize>,
 }
 
 /// No room within [`ROOM_WAIT_MS_MAX`]: the store is down or slower than the appends.
@@ -20,7 +28,10 @@ impl Budget {
     /// A budget of `bytes`.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
+        Self {
+            room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            debt: Arc::default(),
+        }
     }
 
     /// Takes `bytes`, waiting a while for them. Cancel safe: a caller that goes away while it
@@ -46,12 +57,15 @@ impl Budget {
 
     /// Takes `bytes` that are there already, whether there is room or not: a replay must not wait.
     pub fn take_replayed(&self, bytes: usize) {
-        self.room.forget_permits(bytes);
+        let taken = self.room.forget_permits(bytes);
+        self.debt.fetch_add(bytes - taken, Ordering::Relaxed);
     }
 
     /// Gives back what [`Room::keep`] has kept.
     pub fn give_back(&self, bytes: usize) {
-        self.room.add_permits(bytes);
+        let pay = |debt: usize| Some(debt.saturating_sub(bytes));
+        let debt = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
+        self.room.add_permits(bytes - bytes.min(debt.unwrap_or_default()));
     }
 
     /// Bytes that are free.
@@ -97,5 +111,15 @@ mod tests {
         let (waiter, ()) = tokio::join!(budget.take(40), async { budget.give_back(40) });
         assert!(waiter.is_ok());
         assert_eq!(budget.free_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_replay_takes_beyond_the_budget_is_paid_back_first() {
+        let budget = Budget::new(100);
+        budget.take_replayed(250);
+        budget.give_back(120);
+        assert_eq!(budget.free_bytes(), 0);
+        budget.give_back(130);
+        assert_eq!(budget.free_bytes(), 100);
     }
 }

@@ -62,5 +62,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    server.stop().await
+    tokio::select! {
+        stopped = server.stop() => stopped,
+        _ = interrupt.recv() => {
+            anyhow::bail!("interrupted again; the next start brings into the database what is missing")
+        }
+    }
 }

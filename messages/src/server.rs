@@ -20,6 +20,9 @@ use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{task, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+/// Producers that were sent away get this long to take their answer.
+const SEND_AWAY_WAIT: Duration = Duration::from_secs(2);
+
 /// A server at work.
 pub struct Server {
     address: SocketAddr,
@@ -27,7 +30,8 @@ pub struct Server {
     app: App,
     listener: task::JoinHandle<()>,
     stop_listening: CancellationToken,
-    stop_producers: CancellationToken,
+    stop_productions: CancellationToken,
+    send_away: CancellationToken,
     commits: Arc<Commits>,
     committer: JoinHandle<()>,
     flusher: task::JoinHandle<Result<(), StoreError>>,
@@ -95,9 +99,10 @@ impl Server {
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let sweeper = tokio::spawn(sweep(streams.clone()));
 
-        let stop_producers = CancellationToken::new();
-        let productions = Arc::new(Productions::new(streams.clone(), stop_producers.clone()));
-        let app = App::new(streams, productions, config, stop_producers.clone());
+        let stop_productions = CancellationToken::new();
+        let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
+        let send_away = CancellationToken::new();
+        let app = App::new(streams, productions, config, send_away.clone());
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -118,7 +123,8 @@ impl Server {
             app,
             listener,
             stop_listening,
-            stop_producers,
+            stop_productions,
+            send_away,
             commits,
             committer,
             flusher,
@@ -135,22 +141,25 @@ impl Server {
         self.address
     }
 
-    /// Stops in order: the productions close their streams and other producers are sent away; no
-    /// new requests; readers get what there is and end; open requests get some time; everything queued is committed; everything
-    /// committed is stored.
+    /// Stops in order: the productions close their streams; no new requests; readers get what there
+    /// is and end; producers get some time to finish and are sent away then; everything queued is
+    /// committed; everything committed is stored.
     ///
     /// # Errors
     /// The last flush failed. Nothing is lost: the journal has it.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("stopping");
-        self.stop_producers.cancel();
+        self.stop_productions.cancel();
         self.app.productions.ended().await;
         self.app.streams.stop();
         self.stop_listening.cancel();
-        let abort = self.listener.abort_handle();
-        if tokio::time::timeout(self.drain, self.listener).await.is_err() {
+        let mut listener = self.listener;
+        if tokio::time::timeout(self.drain, &mut listener).await.is_err() {
             tracing::warn!("some requests have not ended in time and are cut off");
-            abort.abort();
+            self.send_away.cancel();
+            if tokio::time::timeout(SEND_AWAY_WAIT, &mut listener).await.is_err() {
+                listener.abort();
+            }
         }
         self.commits.stop();
         task::spawn_blocking(move || self.committer.join())

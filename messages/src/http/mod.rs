@@ -36,7 +36,7 @@ pub struct App {
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`. At `stop` producers are sent away.
+    /// Handlers over `streams` and `productions`. At `stop` producers that are still here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,

@@ -104,7 +104,10 @@ pub(super) async fn upload(
             }
         },
         Err(problem) => {
-            discard(body).await;
+            // Reading would ask a producer that waits for "100 Continue" to send what nobody wants.
+            if !headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
             problem.into_response()
         }
     }
@@ -176,7 +179,7 @@ impl Upload {
         };
         let idle = self.idle;
         let frame = waited.map_err(|_| {
-            let detail = format!("nothing has arrived for {idle:?}; go on with this offset");
+            let detail = format!("nothing has arrived for {idle:?}; what has is kept, go on with ?offset= and this offset");
             Problem::body_timeout(detail).at(self.channel.durable())
         })?;
         frame.transpose().map_err(|_| Problem::bad_request("broken_off", "the body broke off"))

@@ -73,6 +73,9 @@ pub enum StoreError {
     /// A row that makes no sense.
     #[error("the database holds an invalid row of stream {0:?}: {1}")]
     Corrupt(StreamId, &'static str),
+    /// A database that would be gone with its connection.
+    #[error("an SQLite database must be a file: sqlite:FILE")]
+    NoFile,
     /// A URL of no known kind.
     #[error("--database-url must begin with sqlite: or postgres:")]
     UnknownUrl,

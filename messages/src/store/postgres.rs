@@ -32,6 +32,10 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
         ("client_min_messages", "warning"),
+        // So that Postgres soon frees the lock of a server that it can no longer reach.
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
     ]);
     let mut writer = connect(options.clone()).await?;
     migrator(MIGRATIONS).run_direct(None, &mut writer, false).await?;

@@ -29,6 +29,9 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Sqlite>, StoreError> {
         .pragma("mmap_size", "268435456")
         .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "67108864");
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(StoreError::NoFile);
+    }
     let mut lock_file = options.get_filename().as_os_str().to_owned();
     lock_file.push(".lock");
     let lock = FileLock::take(lock_file.into())?;

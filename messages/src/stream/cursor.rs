@@ -49,14 +49,9 @@ impl Cursor {
         Self { channel, store, wake, stopping, position: 0, page: VecDeque::new() }
     }
 
-    /// Waits until the stream is visible and moves to byte `position`.
-    pub(super) async fn begin(&mut self, position: u64) -> Result<Status, StreamError> {
-        let status = loop {
-            match self.channel.status() {
-                Some(status) => break status,
-                None => self.wait().await?,
-            }
-        };
+    /// Moves to byte `position` of a stream whose creation is durable.
+    pub(super) fn begin(&mut self, position: u64) -> Result<Status, StreamError> {
+        let status = self.channel.status().ok_or(StreamError::Replaced)?;
         if position > status.tail.bytes {
             return Err(StreamError::BeyondTail { tail: status.tail });
         }

@@ -283,8 +283,12 @@ impl Streams {
         channel: Arc<Channel>,
         position: u64,
     ) -> Result<(Cursor, Status), StreamError> {
+        if channel.status().is_none() {
+            // Its creation is on its way, and nobody may see it before it is durable.
+            self.commits.settled().durable().await?;
+        }
         let mut cursor = Cursor::new(channel, self.store.clone(), self.stopping.clone());
-        let status = cursor.begin(position).await?;
+        let status = cursor.begin(position)?;
         Ok((cursor, status))
     }
 
