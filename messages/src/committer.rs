@@ -231,7 +231,8 @@ impl Commits {
         changed.iter().for_each(|channel| channel.wake());
     }
 
-    fn fail(&self) {
+    /// Takes no more changes, for good: what is acknowledged could never be stored.
+    pub fn fail(&self) {
         let groups = {
             let mut queue = self.queue();
             self.trouble.store(TROUBLE_FAILED, Ordering::Release);

@@ -78,6 +78,11 @@ impl Flusher {
                     wait = interval;
                 }
                 Err(error) => {
+                    if matches!(error, StoreError::TakenOver) {
+                        tracing::error!(%error, "no more appends");
+                        self.commits.fail();
+                        return Err(error);
+                    }
                     if !was_failing {
                         tracing::warn!(%error, "the store takes no writes; trying again");
                     }

@@ -67,6 +67,9 @@ pub enum StoreError {
     /// Another server works on this database file.
     #[error(transparent)]
     Locked(#[from] crate::lock::LockError),
+    /// Another server has worked on this database since this one lost its connection.
+    #[error("another server has taken over this database; restart this one to take part again")]
+    TakenOver,
     /// The rows are not what this server wrote.
     #[error("stream {0:?} was changed in the database by somebody else")]
     Conflict(StreamId),

@@ -14,12 +14,15 @@ use sqlx::{
     Connection, Database, Pool, SqlStr,
     migrate::{Migration, MigrationType, Migrator},
 };
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Rows in one statement. More save round trips, until the limit of 32,766 parameters.
 pub(super) const ROWS_MAX: usize = 256;
 
 const COUNT_START: &str = "UPDATE server SET starts = starts + 1 WHERE one = 1 RETURNING starts";
+
+const STARTS: &str = "SELECT starts FROM server WHERE one = 1";
 
 const FIND: &str = "SELECT id, name, content_type, records, bytes, tied, closed FROM streams";
 
@@ -61,6 +64,8 @@ pub(super) struct SqlStore<DB: Database> {
     readers: Pool<DB>,
     writer: Mutex<Option<DB::Connection>>,
     connect: Connect<DB>,
+    /// The start that was counted last: ours, unless another server has taken over meanwhile.
+    start: AtomicU32,
 }
 
 /// The steps of `migrations/`, in order: number, name, text.
@@ -79,7 +84,7 @@ impl<DB: Run> SqlStore<DB> {
     /// A store that reads through `readers` and writes through what `connect` makes; `writer` is
     /// the first such connection.
     pub fn new(readers: Pool<DB>, writer: DB::Connection, connect: Connect<DB>) -> Self {
-        Self { readers, writer: Mutex::new(Some(writer)), connect }
+        Self { readers, writer: Mutex::new(Some(writer)), connect, start: AtomicU32::new(0) }
     }
 
     /// Begins a transaction on the one connection for writing. Whatever ends it otherwise than
@@ -88,10 +93,22 @@ impl<DB: Run> SqlStore<DB> {
         let mut slot = self.writer.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => (self.connect)().await?,
+            None => self.reconnect().await?,
         };
         DB::execute(&mut connection, Statement::fixed("BEGIN", vec![])).await?;
         Ok(Writing { slot, connection })
+    }
+
+    /// Makes a new connection for writing. While there was none, another server may have won the
+    /// database, written to it and left again: then this one must not go on.
+    async fn reconnect(&self) -> Result<DB::Connection, StoreError> {
+        let mut connection = (self.connect)().await?;
+        let found: Vec<(i64,)> =
+            DB::fetch(&mut connection, Statement::fixed(STARTS, vec![])).await?;
+        if found != [(i64::from(self.start.load(Ordering::Relaxed)),)] {
+            return Err(StoreError::TakenOver);
+        }
+        Ok(connection)
     }
 
     async fn find_by(
@@ -131,7 +148,9 @@ impl<DB: Run> Store for SqlStore<DB> {
             let found: Vec<(i64,)> = DB::fetch(&mut writing.connection, statement).await?;
             writing.commit().await?;
             let starts = found.first().and_then(|(starts,)| u32::try_from(*starts).ok());
-            starts.ok_or(StoreError::Corrupt(StreamId(0), "no count of starts"))
+            let start = starts.ok_or(StoreError::Corrupt(StreamId(0), "no count of starts"))?;
+            self.start.store(start, Ordering::Relaxed);
+            Ok(start)
         })
     }
 

@@ -6,6 +6,7 @@ use messages::{
     model::{Chunk, CloseReason, Flush, Lengths, Offset, StoredStream, StreamId},
     store::{self, Store, StoreError},
 };
+use sqlx::Connection;
 use std::sync::Arc;
 
 /// Runs a test of the contract on all stores.
@@ -237,4 +238,31 @@ async fn a_store_keeps_what_it_has_when_it_is_closed() {
         assert_eq!(content(&*again, 1, 0).await, b"kept");
         again.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_lost_the_database_to_another_does_not_write_again() {
+    let url = super::postgres::database().await;
+    let first = store::open(&url).await.unwrap();
+    first.count_start().await.unwrap();
+    let kept = flush(stream(1, "a"), None, &[&["kept"]]);
+    first.flush(std::slice::from_ref(&kept)).await.unwrap();
+    let mut admin = sqlx::PgConnection::connect(&url).await.unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(cut).execute(&mut admin).await.unwrap();
+    let more = flush(stream(1, "a"), Some(kept.stream.tail), &[&["more"]]);
+    first.flush(std::slice::from_ref(&more)).await.expect_err("the connection is gone");
+    // Nobody came in between: it goes on.
+    first.flush(std::slice::from_ref(&more)).await.unwrap();
+
+    sqlx::query(cut).execute(&mut admin).await.unwrap();
+    let second = store::open(&url).await.unwrap();
+    second.count_start().await.unwrap();
+    second.close().await;
+    let late = flush(stream(1, "a"), Some(more.stream.tail), &[&["late"]]);
+    first.flush(std::slice::from_ref(&late)).await.expect_err("the connection is gone");
+    let error = first.flush(std::slice::from_ref(&late)).await;
+    assert!(matches!(error, Err(StoreError::TakenOver)), "{error:?}");
+    assert_eq!(content(&*first, 1, 0).await, b"keptmore");
 }
