@@ -26,7 +26,6 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Sqlite>, StoreError> {
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(64)
         .pragma("cache_size", "-16384")
-        .pragma("mmap_size", "268435456")
         .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "67108864");
     if url.contains(":memory:") || url.contains("mode=memory") {
