@@ -1,13 +1,15 @@
 //! The bytes of the journal. Little-endian. Stored: a change needs a new [`VERSION`].
 //!
 //! ```text
-//! frame    length u32 | crc32c u32 | segment u64 | batch u64 | payload (length bytes)
+//! frame    length u32 | crc32c u32 | tag u64 | batch u64 | payload (length bytes)
 //!          The highest bit of the length marks the last frame of a batch. The checksum covers
-//!          everything but itself. The segment number makes the frames that an earlier life of a
-//!          recycled file has left behind invalid.
+//!          everything but itself. The tag of the frame that begins a segment is the number of the
+//!          segment; that of all others is the random number which that frame tells. So nothing
+//!          that an earlier life of a recycled file has left behind can be taken for a frame, and
+//!          nothing that a client sends: it cannot know the number.
 //! payload  kind u8, then by kind
-//!   1 begin    version u32                                       first frame of a segment
-//!   2 seal     nothing                                           last frame of a full segment
+//!   1 begin    version u32 | tag of the other frames u64     twice, at the beginning of a segment
+//!   2 seal     nothing                                       last frame of a full segment
 //!   3 create   stream u64 | tied u8 | replaces u64 (0: none) | name u16+bytes | type u16+bytes
 //!   4 append   stream u64 | tied u8 | close u8 (0: open) | records u64 | bytes u64
 //!              | count u32 | count times length u32 | body
@@ -35,8 +37,8 @@ const APPEND: u8 = 4;
 /// One frame of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// The segment begins; the version of its layout.
-    Begin(u32),
+    /// The segment begins: the version of its layout and the tag of its other frames.
+    Begin(u32, u64),
     /// The segment is complete; another follows.
     Seal,
     /// A stream changes.
@@ -69,12 +71,13 @@ pub fn frame_bytes(change: &Change) -> usize {
 }
 
 /// Appends a frame that begins or seals a segment.
-pub fn encode_mark(frame: &Frame, segment: u64, batch: u64, out: &mut Vec<u8>) {
-    let start = begin_frame(segment, batch, out);
+pub fn encode_mark(frame: &Frame, tag: u64, batch: u64, out: &mut Vec<u8>) {
+    let start = begin_frame(tag, batch, out);
     match frame {
-        Frame::Begin(version) => {
+        Frame::Begin(version, tag) => {
             out.push(BEGIN);
             out.extend_from_slice(&version.to_le_bytes());
+            out.extend_from_slice(&tag.to_le_bytes());
         }
         Frame::Seal => out.push(SEAL),
         Frame::Change(stream, change) => encode_payload(*stream, change, out),
@@ -82,22 +85,22 @@ pub fn encode_mark(frame: &Frame, segment: u64, batch: u64, out: &mut Vec<u8>) {
     end_frame(start, true, out);
 }
 
-/// Appends the frame of one change: of which segment, of which batch, whether the last of it.
+/// Appends the frame of one change: its tag, its batch, whether it is the last of it.
 pub fn encode_change(
     stream: StreamId,
     change: &Change,
-    (segment, batch, last): (u64, u64, bool),
+    (tag, batch, last): (u64, u64, bool),
     out: &mut Vec<u8>,
 ) {
-    let start = begin_frame(segment, batch, out);
+    let start = begin_frame(tag, batch, out);
     encode_payload(stream, change, out);
     end_frame(start, last, out);
 }
 
-fn begin_frame(segment: u64, batch: u64, out: &mut Vec<u8>) -> usize {
+fn begin_frame(tag: u64, batch: u64, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
-    out.extend_from_slice(&segment.to_le_bytes());
+    out.extend_from_slice(&tag.to_le_bytes());
     out.extend_from_slice(&batch.to_le_bytes());
     start
 }
@@ -149,12 +152,12 @@ fn close_code(reason: CloseReason) -> u8 {
     }
 }
 
-/// Reads the frame at the beginning of `bytes`. `None` when there is no valid frame of `segment` there, whatever there is instead.
+/// Reads the frame at the beginning of `bytes`. `None` when there is no valid frame with `tag` there, whatever there is instead.
 #[must_use]
-pub fn decode(bytes: &Bytes, segment: u64) -> Option<Found> {
+pub fn decode(bytes: &[u8], tag: u64) -> Option<Found> {
     let mut head = Reader(bytes);
     let (length, crc) = (head.u32()?, head.u32()?);
-    if head.u64()? != segment {
+    if head.u64()? != tag {
         return None;
     }
     let batch = head.u64()?;
@@ -163,14 +166,14 @@ pub fn decode(bytes: &Bytes, segment: u64) -> Option<Found> {
     if crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), covered) != crc {
         return None;
     }
-    let frame = decode_payload(&bytes.slice(FRAME_HEAD_BYTES..size))?;
+    let frame = decode_payload(&bytes[FRAME_HEAD_BYTES..size])?;
     Some(Found { frame, batch, last: length & LAST != 0, size })
 }
 
-fn decode_payload(payload: &Bytes) -> Option<Frame> {
+fn decode_payload(payload: &[u8]) -> Option<Frame> {
     let mut reader = Reader(payload);
     Some(match reader.u8()? {
-        BEGIN => Frame::Begin(reader.u32()?),
+        BEGIN => Frame::Begin(reader.u32()?, reader.u64()?),
         SEAL => Frame::Seal,
         CREATE => {
             let stream = StreamId(reader.u64()?);
@@ -191,17 +194,18 @@ fn decode_payload(payload: &Bytes) -> Option<Frame> {
                 _ => return None,
             };
             let at = Offset { records: reader.u64()?, bytes: reader.u64()? };
-            let chunk = decode_chunk(at, &mut reader, payload)?;
+            let chunk = decode_chunk(at, &mut reader)?;
             Frame::Change(stream, Change::Append(Append { chunk, tied, close }))
         }
         _ => return None,
     })
 }
 
-fn decode_chunk(at: Offset, reader: &mut Reader<'_>, payload: &Bytes) -> Option<Chunk> {
+fn decode_chunk(at: Offset, reader: &mut Reader<'_>) -> Option<Chunk> {
     let count = reader.u32()? as usize;
     let table = reader.take(count.checked_mul(4)?)?;
-    let body = payload.slice(payload.len() - reader.0.len()..);
+    // A copy: a slice would keep the whole file in memory for as long as the record is.
+    let body = Bytes::copy_from_slice(reader.0);
     let lengths: Vec<u32> =
         table.chunks_exact(4).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect();
     if lengths.iter().map(|n| u64::from(*n)).sum::<u64>() != body.len() as u64 {
@@ -278,10 +282,10 @@ mod tests {
             let mut out = vec![];
             encode_change(StreamId(stream), &change, (segment, batch, last), &mut out);
             prop_assert!(out.len() <= frame_bytes(&change));
-            let (size, bytes) = (out.len(), Bytes::from(out));
+            let size = out.len();
             let frame = Frame::Change(StreamId(stream), change);
-            prop_assert_eq!(decode(&bytes, segment), Some(Found { frame, batch, last, size }));
-            prop_assert_eq!(decode(&bytes, segment.wrapping_add(1)), None);
+            prop_assert_eq!(decode(&out, segment), Some(Found { frame, batch, last, size }));
+            prop_assert_eq!(decode(&out, segment.wrapping_add(1)), None);
         }
 
         #[test]
@@ -289,9 +293,9 @@ mod tests {
             let mut out = vec![];
             encode_change(StreamId(1), &change, (2, 3, true), &mut out);
             let cut = at.index(out.len());
-            prop_assert_eq!(decode(&Bytes::copy_from_slice(&out[..cut]), 2), None);
+            prop_assert_eq!(decode(&out[..cut], 2), None);
             out[cut] ^= 1 << bit;
-            prop_assert_eq!(decode(&out.into(), 2), None);
+            prop_assert_eq!(decode(&out, 2), None);
         }
 
         #[test]
@@ -300,8 +304,8 @@ mod tests {
             let start = begin_frame(1, 1, &mut framed);
             framed.extend_from_slice(&bytes);
             end_frame(start, true, &mut framed);
-            let _ = decode(&framed.into(), 1);
-            let _ = decode(&bytes.into(), 1);
+            let _ = decode(&framed, 1);
+            let _ = decode(&bytes, 1);
         }
     }
 }

@@ -11,7 +11,11 @@ use super::{
 };
 use crate::limits::SPARE_SEGMENTS_MAX;
 use crate::model::{Change, StreamId};
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+};
 
 pub use super::segment::ReplayError;
 
@@ -47,6 +51,7 @@ pub struct FileJournal {
 
 struct Segment {
     number: u64,
+    tag: u64,
     file: Box<dyn DiskFile>,
     end: u64,
 }
@@ -156,7 +161,7 @@ impl Journal for FileJournal {
         self.buffer.clear();
         let mut batch = batch.peekable();
         while let Some((stream, change)) = batch.next() {
-            let place = (self.current.number, number, batch.peek().is_none());
+            let place = (self.current.tag, number, batch.peek().is_none());
             codec::encode_change(stream, change, place, &mut self.buffer);
         }
         self.current.file.write_at(&self.buffer, self.current.end)?;
@@ -196,16 +201,17 @@ fn read_segments(
     let (mut full, mut replay) = (VecDeque::new(), Replay::default());
     for &number in numbers.iter() {
         let file = segment_name(number);
-        let bytes = disk.read(&file)?.into();
+        let bytes = disk.read(&file)?;
         let scan = Scan::read(&file, number, &bytes)?;
         if !scan.sealed {
             if Some(&number) != numbers.last() || scan.is_damaged(number, &bytes) {
                 return Err(ReplayError::Damaged { file, position: scan.end });
             }
-            if bytes[scan.end as usize..].iter().any(|byte| *byte != 0) {
+            if scan.is_torn(&bytes) {
                 replay.torn = Some((file.clone(), scan.end));
             }
-            let mut segment = Segment { number, file: disk.open(&file)?, end: scan.end };
+            let (tag, end) = (scan.tag, scan.end);
+            let mut segment = Segment { number, tag, file: disk.open(&file)?, end };
             segment.file.set_len(scan.end)?;
             seal(&mut segment, scan.last_batch, barrier)?;
         }
@@ -220,7 +226,7 @@ fn read_segments(
 fn drop_empty_tail(disk: &mut dyn Disk, numbers: &mut Vec<u64>) -> Result<(), ReplayError> {
     while let Some(&number) = numbers.last() {
         let file = segment_name(number);
-        let bytes = disk.read(&file)?.into();
+        let bytes = disk.read(&file)?;
         let scan = Scan::read(&file, number, &bytes)?;
         if !scan.changes.is_empty() || scan.sealed {
             break;
@@ -235,7 +241,7 @@ fn drop_empty_tail(disk: &mut dyn Disk, numbers: &mut Vec<u64>) -> Result<(), Re
 }
 
 fn seal(segment: &mut Segment, last_batch: u64, barrier: bool) -> io::Result<()> {
-    let frame = segment::seal(segment.number, last_batch);
+    let frame = segment::seal(segment.tag, last_batch);
     segment.file.write_at(&frame, segment.end)?;
     if barrier { segment.file.sync() } else { Ok(()) }
 }
@@ -270,18 +276,24 @@ fn make_segment(
                 file.write_at(&zeros[..part], at)?;
             }
         }
-        let frame = segment::begin(number, last_batch);
-        file.write_at(&frame, 0)?;
+        let tag = random_tag();
+        let frames = segment::begin(number, tag, last_batch);
+        file.write_at(&frames, 0)?;
         if barrier {
             file.sync()?;
             disk.sync_names()?;
         }
-        Ok(Segment { number, file, end: frame.len() as u64 })
+        Ok(Segment { number, tag, file, end: frames.len() as u64 })
     })();
     if made.is_err() {
         disk.remove(&name).ok();
     }
     made
+}
+
+/// A number that nobody can guess: the standard library seeds its hash tables with such.
+fn random_tag() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn segment_name(number: u64) -> String {

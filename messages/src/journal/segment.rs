@@ -1,8 +1,7 @@
 //! Reading one segment file back, and telling a torn end from damage.
 
-use super::codec::{self, FRAME_HEAD_BYTES, Found, Frame, VERSION};
+use super::codec::{self, Found, Frame, VERSION};
 use crate::model::{Change, StreamId};
-use bytes::Bytes;
 use memchr::memmem;
 use std::io;
 
@@ -50,30 +49,39 @@ pub(super) struct Scan {
     pub whole: bool,
     /// Where the valid part ends.
     pub end: u64,
+    /// The tag of its frames.
+    pub tag: u64,
     /// Whether a seal says that nothing is missing.
     pub sealed: bool,
 }
 
 impl Scan {
     /// Reads `bytes`, the content of `file`, as the segment with this number.
-    pub fn read(file: &str, segment: u64, bytes: &Bytes) -> Result<Self, ReplayError> {
-        let mut scan = Self::default();
-        let mut position = 0;
-        while let Some(found) = codec::decode(&bytes.slice(position..), segment) {
-            let Found { frame, batch, last, size } = found;
-            if (position == 0) != matches!(frame, Frame::Begin(_)) {
-                break;
-            }
+    pub fn read(file: &str, segment: u64, bytes: &[u8]) -> Result<Self, ReplayError> {
+        let Some(Found { frame: Frame::Begin(version, tag), batch, size, .. }) =
+            codec::decode(bytes, segment)
+        else {
+            return Ok(Self::default());
+        };
+        if version != VERSION {
+            return Err(ReplayError::Version { file: file.into(), found: version });
+        }
+        let mut scan = Self { last_batch: batch, whole: true, tag, ..Self::default() };
+        // The second of the two that begin a segment says the same.
+        let mut position = 2 * size;
+        while let Some(Found { frame, batch, last, size }) =
+            bytes.get(position..).and_then(|rest| codec::decode(rest, tag))
+        {
             match frame {
-                Frame::Begin(VERSION) => {}
-                Frame::Begin(found) => {
-                    return Err(ReplayError::Version { file: file.into(), found });
+                Frame::Change(stream, change)
+                    if batch == scan.last_batch + u64::from(scan.whole) =>
+                {
+                    scan.changes.push((stream, change));
                 }
-                Frame::Seal => scan.sealed = true,
-                Frame::Change(stream, change) => scan.changes.push((stream, change)),
+                Frame::Seal if batch == scan.last_batch => scan.sealed = true,
+                _ => break,
             }
-            scan.last_batch = batch;
-            scan.whole = last;
+            (scan.last_batch, scan.whole) = (batch, last);
             position += size;
             if scan.sealed {
                 break;
@@ -86,29 +94,54 @@ impl Scan {
     /// Whether what follows the valid part proves that it was once valid too.
     ///
     /// A crash can tear only the batch that was being written, so a frame of a later batch
-    /// behind the end means that something was damaged after it had been acknowledged.
-    pub fn is_damaged(&self, segment: u64, bytes: &Bytes) -> bool {
+    /// behind the end means that something was damaged after it had been acknowledged. A segment
+    /// begins twice, so that damage to its beginning is not taken for an empty segment.
+    pub fn is_damaged(&self, segment: u64, bytes: &[u8]) -> bool {
+        if self.end == 0 {
+            let second = bytes.get(begin(segment, 0, 0).len() / 2..);
+            return second.is_some_and(|second| codec::decode(second, segment).is_some());
+        }
         let torn_batch = self.last_batch + u64::from(self.whole);
-        let from = (self.end as usize + 1).min(bytes.len());
-        memmem::find_iter(&bytes[from..], &segment.to_le_bytes()).any(|found| {
-            (from + found).checked_sub(8).filter(|start| *start >= from).is_some_and(|start| {
-                codec::decode(&bytes.slice(start..), segment)
-                    .is_some_and(|found| self.end == 0 || found.batch > torn_batch)
-            })
-        })
+        let rest = bytes.get(self.end as usize..).unwrap_or_default();
+        frames(rest, self.tag).any(|found| found.batch > torn_batch)
+    }
+
+    /// Whether a write was cut short: something of this segment begins where its valid part ends.
+    pub fn is_torn(&self, bytes: &[u8]) -> bool {
+        let tag = self.tag.to_le_bytes();
+        let at = self.end as usize + 8;
+        self.end > 0 && bytes.get(at..at + 8).is_some_and(|found| found == tag)
     }
 }
 
-/// The frame that begins a segment.
-pub(super) fn begin(segment: u64, last_batch: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + 5);
-    codec::encode_mark(&Frame::Begin(VERSION), segment, last_batch, &mut out);
+/// Every frame with `tag` that can be found anywhere in `bytes`.
+fn frames(bytes: &[u8], tag: u64) -> impl Iterator<Item = Found> {
+    let finder = memmem::Finder::new(&tag.to_le_bytes()).into_owned();
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = next + finder.find(bytes.get(next..)?)?;
+            next = at + 1;
+            let start = at.checked_sub(8);
+            if let Some(found) = start.and_then(|start| codec::decode(&bytes[start..], tag)) {
+                return Some(found);
+            }
+        }
+    })
+}
+
+/// The frames that begin a segment.
+pub(super) fn begin(segment: u64, tag: u64, last_batch: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    for _ in 0..2 {
+        codec::encode_mark(&Frame::Begin(VERSION, tag), segment, last_batch, &mut out);
+    }
     out
 }
 
 /// The frame that says that a segment is complete.
-pub(super) fn seal(segment: u64, last_batch: u64) -> Vec<u8> {
+pub(super) fn seal(tag: u64, last_batch: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(codec::SEAL_BYTES);
-    codec::encode_mark(&Frame::Seal, segment, last_batch, &mut out);
+    codec::encode_mark(&Frame::Seal, tag, last_batch, &mut out);
     out
 }

@@ -162,3 +162,65 @@ fn a_full_disk_changes_nothing_and_passes() {
     drop(journal);
     assert_eq!(open(&disk).unwrap().1.changes, written.concat());
 }
+
+fn append(body: Vec<u8>) -> (StreamId, Change) {
+    let chunk = Chunk { at: Offset::ZERO, lengths: Lengths::One, body: body.into() };
+    (StreamId(1), Change::Append(Append { chunk, tied: false, close: None }))
+}
+
+fn commit(journal: &mut FileJournal, (id, change): (StreamId, Change)) -> Mark {
+    journal.prepare(messages::journal::codec::frame_bytes(&change)).expect("room");
+    journal.commit(&mut std::iter::once((id, &change))).expect("committed")
+}
+
+/// What a client sends stands in files that are used again. None of it may be taken for a frame,
+/// wherever the valid part of a later segment ends.
+#[test]
+fn content_that_looks_like_frames_is_only_content() {
+    for size in 1..200 {
+        let disk = SimDisk::default();
+        let (mut journal, _) = open(&disk).unwrap();
+        let mut forged = Vec::new();
+        while forged.len() < 700 {
+            let change = append(b"forged".to_vec()).1;
+            for tag in [1, 2, 3] {
+                let place = (tag, u64::MAX - 1, true);
+                messages::journal::codec::encode_change(StreamId(7), &change, place, &mut forged);
+            }
+        }
+        commit(&mut journal, append(forged));
+        let mark = commit(&mut journal, append(vec![b'x'; 700]));
+        commit(&mut journal, append(vec![b'y'; 700]));
+        journal.trim(mark).unwrap();
+        commit(&mut journal, append(vec![b'z'; size]));
+        drop(journal);
+        let (_, replay) = open(&disk).expect("nothing is damaged");
+        assert!(
+            replay.changes.iter().all(|(id, _)| *id == StreamId(1)),
+            "a forged change at {size}"
+        );
+        assert!(replay.torn.is_none(), "nothing was torn: {:?}", replay.torn);
+    }
+}
+
+/// Restarts in which nothing happens, between others.
+#[test]
+fn quiet_restarts_bring_nothing_back() {
+    let disk = SimDisk::default();
+    let (mut journal, _) = open(&disk).unwrap();
+    let mark = commit(&mut journal, append(b"old".to_vec()));
+    drop(journal);
+    let (mut journal, replay) = open(&disk).unwrap();
+    assert_eq!(replay.changes.len(), 1);
+    journal.trim(mark).unwrap();
+    for _ in 0..3 {
+        drop(journal);
+        let replay;
+        (journal, replay) = open(&disk).unwrap();
+        assert_eq!(replay.changes, []);
+    }
+    let new = append(b"new".to_vec());
+    commit(&mut journal, new.clone());
+    drop(journal);
+    assert_eq!(open(&disk).unwrap().1.changes, [new]);
+}
