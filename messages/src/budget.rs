@@ -67,12 +67,6 @@ impl Budget {
         let debt = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
         self.room.add_permits(bytes - bytes.min(debt.unwrap_or_default()));
     }
-
-    /// Bytes that are free.
-    #[must_use]
-    pub fn free_bytes(&self) -> usize {
-        self.room.available_permits()
-    }
 }
 
 /// Room for one append. Dropped, it goes back; kept, the flusher gives it back.
@@ -110,7 +104,7 @@ mod tests {
         budget.take(100).await.expect("all of it").keep();
         let (waiter, ()) = tokio::join!(budget.take(40), async { budget.give_back(40) });
         assert!(waiter.is_ok());
-        assert_eq!(budget.free_bytes(), 0);
+        assert_eq!(budget.room.available_permits(), 0);
     }
 
     #[tokio::test]
@@ -118,8 +112,8 @@ mod tests {
         let budget = Budget::new(100);
         budget.take_replayed(250);
         budget.give_back(120);
-        assert_eq!(budget.free_bytes(), 0);
+        assert_eq!(budget.room.available_permits(), 0);
         budget.give_back(130);
-        assert_eq!(budget.free_bytes(), 100);
+        assert_eq!(budget.room.available_permits(), 100);
     }
 }

@@ -95,6 +95,14 @@ struct Group {
     ticket: Ticket,
 }
 
+/// Whatever happens to a group, whoever waits for it is answered. A ticket that is set already
+/// stays as it is.
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = self.ticket.0.set(Err(CommitFailed));
+    }
+}
+
 impl Commits {
     /// A queue behind what a replay has found, up to `mark`.
     #[must_use]
@@ -233,14 +241,9 @@ impl Commits {
 
     /// Takes no more changes, for good: what is acknowledged could never be stored.
     pub fn fail(&self) {
-        let groups = {
-            let mut queue = self.queue();
-            self.trouble.store(TROUBLE_FAILED, Ordering::Release);
-            std::mem::take(&mut queue.groups)
-        };
-        for group in groups {
-            let _ = group.ticket.0.set(Err(CommitFailed));
-        }
+        let mut queue = self.queue();
+        self.trouble.store(TROUBLE_FAILED, Ordering::Release);
+        queue.groups.clear();
     }
 }
 
@@ -333,25 +336,21 @@ impl Committer {
     }
 
     fn commit(&mut self, group: Group) -> io::Result<()> {
-        if let Err(error) = self.prepare(group.bytes) {
-            let _ = group.ticket.0.set(Err(CommitFailed));
-            return Err(error);
-        }
+        self.prepare(group.bytes)?;
         self.write(group)
     }
 
-    fn write(&mut self, Group { entries, ticket, .. }: Group) -> io::Result<()> {
-        let mut batch = entries.iter().map(|entry| (entry.channel.id(), &entry.change));
+    fn write(&mut self, mut group: Group) -> io::Result<()> {
+        let mut batch = group.entries.iter().map(|entry| (entry.channel.id(), &entry.change));
         match self.journal.commit(&mut batch) {
             Ok(mark) => {
-                self.commits.publish(entries, mark);
-                let _ = ticket.0.set(Ok(()));
+                self.commits.publish(std::mem::take(&mut group.entries), mark);
+                let _ = group.ticket.0.set(Ok(()));
                 Ok(())
             }
             Err(error) => {
                 tracing::error!(%error, "the journal has failed; no more appends until a restart");
                 self.commits.fail();
-                let _ = ticket.0.set(Err(CommitFailed));
                 Err(error)
             }
         }

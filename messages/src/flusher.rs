@@ -28,6 +28,10 @@ pub struct Flusher {
     memory: Arc<WindowMemory>,
     /// The outcome of the last write is unknown.
     uncertain: bool,
+    /// The store was asked what it has before the last write.
+    resynced: bool,
+    /// Streams whose rows are to be merged.
+    merges: Vec<StreamId>,
 }
 
 /// A channel that waits for its turn, and how far it has to come in this round.
@@ -45,7 +49,15 @@ impl Flusher {
         budget: Budget,
         memory: Arc<WindowMemory>,
     ) -> Self {
-        Self { store, commits, budget, memory, uncertain: false }
+        Self {
+            store,
+            commits,
+            budget,
+            memory,
+            uncertain: false,
+            resynced: false,
+            merges: Vec::new(),
+        }
     }
 
     /// Flushes every `interval`, sooner when much is waiting, until `stop`, and once more then.
@@ -78,7 +90,7 @@ impl Flusher {
                     wait = interval;
                 }
                 Err(error) => {
-                    if matches!(error, StoreError::TakenOver) {
+                    if self.is_final(&error) {
                         tracing::error!(%error, "no more appends");
                         self.commits.fail();
                         return Err(error);
@@ -93,6 +105,16 @@ impl Flusher {
         }
     }
 
+    /// Whether the store will never again take what this server has.
+    fn is_final(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::TakenOver => true,
+            // After the store was asked what it has, so somebody else has changed it.
+            StoreError::Conflict(_) => self.resynced,
+            _ => false,
+        }
+    }
+
     /// Writes everything that is published now. What is published meanwhile waits for the next
     /// time, so that a flush ends.
     ///
@@ -101,29 +123,28 @@ impl Flusher {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         // The mark first: everything up to it is on the list that is taken then.
         let mark = self.commits.published();
-        let dirty = self.commits.take_dirty();
+        let mut dirty = self.commits.take_dirty();
+        // An earlier life of a name leaves the store before the next one enters it. Whenever a new
+        // life is on the list, the end of the earlier one is visible.
+        dirty.sort_by_key(|channel| !channel.is_replaced());
         let mut waiting: VecDeque<Waiting> = dirty
             .into_iter()
             .map(|channel| Waiting { target: channel.durable(), channel })
             .collect();
-        let mut merges = Vec::new();
-        let result = self.write_all(&mut waiting, &mut merges).await;
-        self.uncertain = result.is_err();
+        let result = self.write_all(&mut waiting).await;
+        self.resynced = std::mem::replace(&mut self.uncertain, result.is_err());
         self.commits.push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
         result?;
         self.commits.stored(mark);
-        for stream in merges {
-            self.store.merge(stream).await?;
+        while let Some(stream) = self.merges.last() {
+            self.store.merge(*stream).await?;
+            self.merges.pop();
         }
         Ok(())
     }
 
     /// Writes until nothing is left in `waiting`, or the store fails.
-    async fn write_all(
-        &self,
-        waiting: &mut VecDeque<Waiting>,
-        merges: &mut Vec<StreamId>,
-    ) -> Result<(), StoreError> {
+    async fn write_all(&mut self, waiting: &mut VecDeque<Waiting>) -> Result<(), StoreError> {
         if self.uncertain {
             self.resync(waiting).await?;
         }
@@ -137,7 +158,7 @@ impl Flusher {
                 let reached = flush.remove || flush.stream.tail.bytes >= target.bytes;
                 self.budget.give_back(channel.flushed(flush, self.memory.keep_bytes()));
                 if channel.take_merge(MERGE_ROWS) {
-                    merges.push(channel.id());
+                    self.merges.push(channel.id());
                 }
                 if reached {
                     self.settle(channel);
@@ -149,8 +170,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Takes the next channels, as many as one transaction may write. In the order of the list: an
-    /// earlier life of a name is removed before the next one begins.
+    /// Takes the next channels in the order of the list, as many as one transaction may write.
     fn next_batch(&self, waiting: &mut VecDeque<Waiting>) -> (Vec<Waiting>, Vec<Flush>) {
         let (mut channels, mut flushes, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < FLUSH_BYTES_MAX && flushes.len() < FLUSH_STREAMS_MAX {

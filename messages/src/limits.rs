@@ -19,6 +19,9 @@ pub const STREAM_OVERHEAD_BYTES: usize = 1024;
 /// An append waits this long for room when the store is behind, then it is told to come again.
 pub const ROOM_WAIT_MS_MAX: u64 = 2_000;
 
+/// Producers inside the server try again after this when there was no room.
+pub const PATIENT_RETRY_MS: u64 = 500;
+
 /// What a refused caller is told to wait.
 pub const RETRY_AFTER_SECS: u64 = 2;
 
@@ -39,6 +42,9 @@ pub const JOIN_BYTES_MAX: usize = 64 << 10;
 
 /// What is read from the store at once for one reader.
 pub const STORE_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// What all readers together hold as pages of [`STORE_PAGE_BYTES_MAX`]; the others read less at once.
+pub const PAGES_BYTES_MAX: usize = 128 << 20;
 
 /// A row of the store. Larger records have a row of their own.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;

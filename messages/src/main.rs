@@ -64,6 +64,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     }
     tokio::select! {
         stopped = server.stop() => stopped,
+        // Supervisors repeat SIGTERM; only a person who insists presses Ctrl-C again.
         _ = interrupt.recv() => {
             anyhow::bail!("interrupted again; the next start brings into the database what is missing")
         }

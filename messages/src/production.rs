@@ -62,7 +62,7 @@ impl Productions {
                 () = stop.cancelled() => CloseReason::Interrupted,
             };
             let close = Addition { record: "".into(), at: None, tied: true, close: Some(reason) };
-            if let Err(error) = streams.append(&produced, close).await {
+            if let Err(error) = streams.append_patiently(&produced, close).await {
                 tracing::debug!(%error, stream = %plan.name, "left for the next start to close");
             }
         });
@@ -88,7 +88,8 @@ async fn produce(
         ticks.tick().await;
         let close = (i + 1 == plan.lines).then_some(CloseReason::Finished);
         let record = format!("{i}: {}\n", plan.name).into();
-        streams.append(channel, Addition { record, at: None, tied: true, close }).await?;
+        let addition = Addition { record, at: None, tied: true, close };
+        streams.append_patiently(channel, addition).await?;
     }
     Ok(())
 }

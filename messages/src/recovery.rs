@@ -148,7 +148,7 @@ pub async fn close_orphans(
         if is_orphan {
             let close = Some(CloseReason::Interrupted);
             let addition = Addition { record: "".into(), at: None, tied: true, close };
-            streams.append(&channel, addition).await?;
+            streams.append_patiently(&channel, addition).await?;
         }
         Ok::<_, OrphanError>(usize::from(is_orphan))
     });

@@ -53,18 +53,11 @@ impl Server {
             format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
-        let dir = &config.data_dir;
-        std::fs::create_dir_all(dir)
-            .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
-        let lock = FileLock::take(dir.join("lock"))?;
+        let lock = take_data_dir(config)?;
         let store = store::open(&config.database_url()).await.with_context(|| {
             format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
-        if let Some((file, position)) = &replay.torn {
-            tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
-        }
-
         let start = store.count_start().await?;
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
@@ -85,18 +78,17 @@ impl Server {
         if let Some(earlier) = earlier {
             // What happens from here on leaves no trace in these files. Were they replayed again
             // some day, they would bring back what has been replaced meanwhile.
-            flusher
-                .flush()
-                .await
-                .context("cannot bring into the database what the journal holds")?;
+            let flushed = flusher.flush().await;
+            flushed.context("cannot bring into the database what the journal holds")?;
             earlier.remove().context("cannot remove the old journal")?;
         }
+        // Both are at work before anything is appended: a replay may have used up all room.
         let committer = Committer::new(commits.clone(), journal);
         let committer =
             std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
-        let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
+        let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let sweeper = tokio::spawn(sweep(streams.clone()));
 
         let stop_productions = CancellationToken::new();
@@ -150,7 +142,10 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("stopping");
         self.stop_productions.cancel();
-        self.app.productions.ended().await;
+        let closing = self.app.productions.ended();
+        if tokio::time::timeout(self.drain, closing).await.is_err() {
+            tracing::warn!("some productions could not be closed; the next start closes them");
+        }
         self.app.streams.stop();
         self.stop_listening.cancel();
         let mut listener = self.listener;
@@ -182,6 +177,13 @@ struct OpenJournal {
     earlier: Option<FileJournal>,
 }
 
+fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
+    Ok(FileLock::take(dir.join("lock"))?)
+}
+
 fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let dir = config.data_dir.join("journal");
     let existed = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
@@ -189,8 +191,12 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let open = |barrier| -> anyhow::Result<_> {
         let disk = RealDisk::new(dir.clone())
             .with_context(|| format!("cannot create the journal directory {}", dir.display()))?;
-        FileJournal::open(Box::new(disk), segment_bytes, barrier)
-            .with_context(|| format!("cannot open the journal in {}", dir.display()))
+        let (journal, replay) = FileJournal::open(Box::new(disk), segment_bytes, barrier)
+            .with_context(|| format!("cannot open the journal in {}", dir.display()))?;
+        if let Some((file, position)) = &replay.torn {
+            tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
+        }
+        Ok((journal, replay))
     };
     let barrier = config.durability == Durability::Sync;
     if config.durability != Durability::Memory {

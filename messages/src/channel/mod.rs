@@ -178,6 +178,12 @@ impl Channel {
         self.with_visible(Visible::publish_replaced)
     }
 
+    /// Whether the name has begun a new life.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.with_visible(|visible| visible.is_replaced())
+    }
+
     /// Takes up a change from the journal of an earlier run, unless it is here already.
     /// Returns what it costs; `None` for a repetition.
     ///
@@ -253,13 +259,6 @@ impl Channel {
     /// Keeps at most `keep` bytes of what is stored in memory.
     pub fn trim(&self, keep: usize) {
         self.with_visible(|visible| visible.trim(keep));
-    }
-
-    /// Whether the store has everything that was ever admitted.
-    #[must_use]
-    pub fn is_stored(&self) -> bool {
-        let assigned = self.writer().tail;
-        self.with_visible(|visible| visible.stored() == Some(assigned))
     }
 }
 

@@ -137,8 +137,14 @@ impl Visible {
         flush.cost
     }
 
-    /// Takes the word of the store for what it has, after a write whose outcome is unknown.
+    /// Takes the word of the store for what it has, after a write whose outcome is unknown. A word
+    /// that cannot be is not taken: the next write is refused then.
     pub fn resync(&mut self, row: Option<&StoredStream>) {
+        let known =
+            |tail: Offset| tail.bytes >= self.stored.bytes && tail.bytes <= self.end().bytes;
+        if row.is_some_and(|row| !known(row.tail)) {
+            return;
+        }
         self.row = row.map(|&StoredStream { tail, tied, closed, .. }| Row { tail, tied, closed });
         self.stored = row.map_or(self.stored, |row| row.tail);
     }
@@ -172,8 +178,7 @@ impl Visible {
         self.window.end()
     }
 
-    /// The stored position, `None` while the store lacks anything.
-    pub fn stored(&self) -> Option<Offset> {
-        (!self.dirty && self.row_is_current()).then_some(self.stored)
+    pub fn is_replaced(&self) -> bool {
+        self.replaced
     }
 }

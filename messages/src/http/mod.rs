@@ -7,6 +7,7 @@ mod produce;
 mod query;
 mod read;
 mod serve;
+mod upload;
 
 pub use serve::{Serving, bind, serve};
 
@@ -73,7 +74,7 @@ impl<S> HttpService for S where
 pub fn service(app: App) -> impl HttpService {
     let nosniff = HeaderValue::from_static("nosniff");
     let router = Router::new()
-        .route("/", get(read::read).post(produce::start).put(produce::upload))
+        .route("/", get(read::read).post(produce::start).put(upload::upload))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -151,7 +151,7 @@ impl IntoResponse for Problem {
         let body = self.body();
         let Self { status, code, detail, tail, closed } = self;
         if status.is_server_error() {
-            tracing::warn!(status = status.as_u16(), code, detail, "request refused");
+            tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

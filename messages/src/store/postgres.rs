@@ -22,7 +22,11 @@ const LOCK_WAIT: &str = "SET lock_timeout = '3s'";
 
 /// A server that takes a connection and then says nothing, as one behind a broken network does, is
 /// given up after this.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+const CONNECT_WAIT: Duration = Duration::from_secs(8);
+
+const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND (classid::bigint << 32) + objid::bigint = $1 AND database =
+    (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// The advisory lock that the writing process holds: "messages" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"messages");
@@ -50,31 +54,28 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
 /// Makes the connection for writing and takes the database. The lock lives as long as the session.
 fn connect(options: PgConnectOptions) -> BoxFuture<'static, Result<PgConnection, StoreError>> {
     Box::pin(async move {
-        let connecting = tokio::time::timeout(CONNECT_WAIT, options.connect());
-        let silent = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
-        let mut connection = connecting.await.map_err(silent)??;
-        // A server that has just ended may still hold it: Postgres notices that a moment later.
-        connection.execute(LOCK_WAIT).await?;
-        let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK);
-        match taken.execute(&mut connection).await {
-            Ok(_) => {
-                connection.execute("RESET lock_timeout").await?;
-                return Ok(connection);
-            }
-            Err(error) if is_lock_timeout(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let holder: Option<i32> = sqlx::query_scalar(
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
-             AND (classid::bigint << 32) + objid::bigint = $1 AND database =
-             (SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
-        .bind(LOCK)
-        .fetch_optional(&mut connection)
-        .await?;
-        let holder = holder.map_or_else(String::new, |pid| format!(", Postgres session {pid}"));
-        Err(StoreError::Held(format!("advisory lock{holder}")))
+        let taking = tokio::time::timeout(CONNECT_WAIT, take(options));
+        taking.await.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()))
     })
+}
+
+async fn take(options: PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let mut connection = options.connect().await?;
+    // A server that has just ended may still hold it: Postgres notices that a moment later.
+    connection.execute(LOCK_WAIT).await?;
+    let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK);
+    match taken.execute(&mut connection).await {
+        Ok(_) => {
+            connection.execute("RESET lock_timeout").await?;
+            return Ok(connection);
+        }
+        Err(error) if is_lock_timeout(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let holder: Option<i32> =
+        sqlx::query_scalar(HOLDER).bind(LOCK).fetch_optional(&mut connection).await?;
+    let holder = holder.map_or_else(String::new, |pid| format!(", Postgres session {pid}"));
+    Err(StoreError::Held(format!("advisory lock{holder}")))
 }
 
 /// Whether the lock was not to be had in time (`lock_not_available`).

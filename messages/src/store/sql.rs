@@ -102,13 +102,13 @@ impl<DB: Run> SqlStore<DB> {
     /// Makes a new connection for writing. While there was none, another server may have won the
     /// database, written to it and left again: then this one must not go on.
     async fn reconnect(&self) -> Result<DB::Connection, StoreError> {
-        let mut connection = (self.connect)().await?;
-        let found: Vec<(i64,)> =
-            DB::fetch(&mut connection, Statement::fixed(STARTS, vec![])).await?;
+        let taken = (self.connect)().await;
+        let mut reader = self.readers.acquire().await?;
+        let found: Vec<(i64,)> = DB::fetch(&mut reader, Statement::fixed(STARTS, vec![])).await?;
         if found != [(i64::from(self.start.load(Ordering::Relaxed)),)] {
             return Err(StoreError::TakenOver);
         }
-        Ok(connection)
+        taken
     }
 
     async fn find_by(

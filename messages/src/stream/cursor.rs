@@ -4,7 +4,7 @@
 use super::StreamError;
 use crate::{
     channel::{Channel, Glimpse, Status},
-    limits::{READ_BYTES_MAX, STORE_PAGE_BYTES_MAX},
+    limits::{CHUNK_BYTES_MAX, READ_BYTES_MAX, STORE_PAGE_BYTES_MAX},
     model::{Chunk, CloseReason},
     store::Store,
 };
@@ -16,10 +16,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-/// A reader of one stream. It holds nothing but its position: what it reads is looked up there each
-/// time, so a slow reader costs only itself, and one that lags simply reads on.
+/// A reader of one stream. It is its position: what it reads is looked up there each time, so a slow
+/// reader costs only itself, and one that lags simply reads on. Of the store it may hold a page.
 pub struct Cursor {
     channel: Arc<Channel>,
     store: Arc<dyn Store>,
@@ -28,6 +28,9 @@ pub struct Cursor {
     position: u64,
     /// Read from the store and not handed out yet; begins at `position`.
     page: VecDeque<Bytes>,
+    /// What all readers may hold as pages, and the part of it that this one holds.
+    pages: Arc<Semaphore>,
+    page_room: Option<OwnedSemaphorePermit>,
 }
 
 /// What a cursor gives.
@@ -43,10 +46,12 @@ impl Cursor {
     pub(super) fn new(
         channel: Arc<Channel>,
         store: Arc<dyn Store>,
+        pages: Arc<Semaphore>,
         stopping: Arc<AtomicBool>,
     ) -> Self {
         let wake = channel.subscribe();
-        Self { channel, store, wake, stopping, position: 0, page: VecDeque::new() }
+        let page = VecDeque::new();
+        Self { channel, store, wake, stopping, position: 0, page, pages, page_room: None }
     }
 
     /// Moves to byte `position` of a stream whose creation is durable.
@@ -82,6 +87,7 @@ impl Cursor {
             if let Some(bytes) = self.page.pop_front() {
                 return Ok(self.give(bytes));
             }
+            self.page_room = None;
             match self.channel.read(self.position) {
                 Glimpse::Data(bytes) => return Ok(self.give(bytes)),
                 Glimpse::Stored => self.turn_page().await?,
@@ -110,7 +116,12 @@ impl Cursor {
     }
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
-        let read = self.store.read(self.channel.id(), self.position, STORE_PAGE_BYTES_MAX).await;
+        // Where many read at once, each takes less at a time.
+        self.page_room =
+            self.pages.clone().try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
+        let bytes_max =
+            if self.page_room.is_some() { STORE_PAGE_BYTES_MAX } else { CHUNK_BYTES_MAX / 4 };
+        let read = self.store.read(self.channel.id(), self.position, bytes_max).await;
         let chunks = read.map_err(|error| {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable

@@ -13,7 +13,7 @@ use crate::{
     budget::Budget,
     channel::{Channel, Status, WindowMemory, change_cost},
     committer::{Commits, Entry, Ticket, Trouble},
-    limits::{CHANNEL_IDLE_MS, RECORD_OVERHEAD_BYTES},
+    limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX, PATIENT_RETRY_MS, RECORD_OVERHEAD_BYTES},
     model::{
         Append, Change, Chunk, CloseReason, Create, Expected, Lengths, Offset, StreamId, StreamName,
     },
@@ -22,11 +22,17 @@ use crate::{
 use bytes::Bytes;
 use dashmap::DashMap;
 use loader::Loader;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
 
 /// Where a name has its channel, once it is loaded. The cell lets only one task load it.
 type Slot = Arc<OnceCell<Arc<Channel>>>;
@@ -45,6 +51,8 @@ pub struct Streams {
     stream_bytes_max: u64,
     started: Instant,
     stopping: Arc<AtomicBool>,
+    /// Bytes that all readers may hold of what they have read from the store.
+    pages: Arc<Semaphore>,
 }
 
 /// What a producer adds at once.
@@ -82,6 +90,7 @@ impl Streams {
             stream_bytes_max,
             started: Instant::now(),
             stopping: Arc::default(),
+            pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX)),
         }
     }
 
@@ -207,7 +216,10 @@ impl Streams {
             ReplacementRefusal::Open => StreamError::Open,
             ReplacementRefusal::Replaced => StreamError::Replaced,
         })?;
-        self.commits.enqueue(entry)?;
+        if let Err(failed) = self.commits.enqueue(entry) {
+            state.replaced = false;
+            return Err(failed.into());
+        }
         room.keep();
         self.restore(channel.clone());
         Ok(channel)
@@ -250,6 +262,26 @@ impl Streams {
         self.finish(channel, decision, ticket).await
     }
 
+    /// As [`Streams::append`], but waits as long as there is no room: for producers that nobody
+    /// could tell to come again.
+    ///
+    /// # Errors
+    /// As there, except for [`StreamError::Overloaded`] and [`StreamError::JournalFull`].
+    pub async fn append_patiently(
+        &self,
+        channel: &Arc<Channel>,
+        addition: Addition,
+    ) -> Result<Offset, StreamError> {
+        loop {
+            match self.append(channel, addition.clone()).await {
+                Err(StreamError::Overloaded | StreamError::JournalFull) => {
+                    tokio::time::sleep(Duration::from_millis(PATIENT_RETRY_MS)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
     async fn finish(
         &self,
         channel: &Channel,
@@ -287,7 +319,8 @@ impl Streams {
             // Its creation is on its way, and nobody may see it before it is durable.
             self.commits.settled().durable().await?;
         }
-        let mut cursor = Cursor::new(channel, self.store.clone(), self.stopping.clone());
+        let (store, pages) = (self.store.clone(), self.pages.clone());
+        let mut cursor = Cursor::new(channel, store, pages, self.stopping.clone());
         let status = cursor.begin(position)?;
         Ok((cursor, status))
     }
@@ -306,7 +339,8 @@ impl Streams {
         let full = self.memory.is_full();
         self.slots.retain(|_, slot| {
             let Some(channel) = slot.get() else {
-                return true;
+                // A slot that nobody holds is of a name that nobody looks for any more.
+                return Arc::strong_count(slot) > 1;
             };
             let idle = now_ms.saturating_sub(channel.used_ms()) > CHANNEL_IDLE_MS;
             let unload = idle && Arc::strong_count(slot) == 1 && Arc::strong_count(channel) == 1;

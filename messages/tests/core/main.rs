@@ -11,5 +11,6 @@ mod memory_store;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;
+mod service;
 mod store_contract;
 mod world;

@@ -1,0 +1,265 @@
+//! `PUT /?id=`: a real producer, whose request body is the stream.
+
+use super::{
+    App,
+    problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text, json_line},
+    query::{Close, UploadQuery},
+};
+use crate::{
+    channel::Channel,
+    limits::{CONTENT_TYPE_BYTES_MAX, DISCARD_BYTES_MAX, DISCARD_WAIT_MS_MAX, RECORD_BYTES_MAX},
+    model::{CloseReason, Expected, Offset, StreamName},
+    stream::{Addition, StreamError, Streams},
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Below this a piece is copied: as it came, it would keep the whole read buffer of its connection
+/// in memory.
+const COPY_BYTES_MAX: usize = 32 << 10;
+
+/// Appends the request body piece by piece as it arrives.
+pub(super) async fn upload(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Response {
+    match Upload::begin(&app, &uri, &headers).await {
+        Ok(mut upload) => match upload.run(&mut body).await {
+            Ok(tail) => upload.done(tail),
+            Err(problem) => {
+                discard(body).await;
+                problem.into_response()
+            }
+        },
+        Err(problem) => {
+            // Reading would ask a producer that waits for "100 Continue" to send what nobody wants.
+            if !headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
+            problem.into_response()
+        }
+    }
+}
+
+/// One producer at work.
+struct Upload {
+    streams: Arc<Streams>,
+    channel: Arc<Channel>,
+    created: bool,
+    close: Close,
+    /// Where the next piece belongs; kept up when this is the only producer of the stream. Then
+    /// the rest of a connection that was thought dead cannot get in between.
+    at: Option<Expected>,
+    idle: Duration,
+    stop: CancellationToken,
+    /// Where the stream ends as this producer has left it; `None` when it has not written yet or
+    /// somebody else has come after it.
+    left_at: Option<Offset>,
+    /// Where it will end with what is on its way.
+    leaving_at: Option<Offset>,
+}
+
+/// What a producer is told at its end.
+#[derive(Serialize)]
+struct Summary<'a> {
+    id: &'a str,
+    offset: String,
+    records: u64,
+    bytes: u64,
+    closed: bool,
+}
+
+impl Upload {
+    async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
+        let content_type = content_type(headers)?;
+        let tied = close == Close::Always;
+        let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
+            app.streams.find_or_create(&name, content_type, tied).await?
+        } else {
+            // Where there is nothing to go on with, a refusal must not leave a stream behind.
+            let found = app.streams.find(&name).await;
+            (found.map_err(refuse_beginning)?, false)
+        };
+        let (streams, idle, stop) = (app.streams.clone(), app.producer_idle, app.stop.clone());
+        let left_at = created.then_some(Offset::ZERO);
+        let leaving_at = None;
+        Ok(Self { streams, channel, created, close, at, idle, stop, left_at, leaving_at })
+    }
+
+    /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
+    async fn run(&mut self, body: &mut Body) -> Result<Offset, Problem> {
+        loop {
+            let Some(frame) = self.next_frame(body).await? else {
+                return self.append(Bytes::new(), true).await;
+            };
+            let piece = frame.into_data().unwrap_or_default();
+            let tail = self.append_piece(piece, body.is_end_stream()).await?;
+            if body.is_end_stream() {
+                return Ok(tail);
+            }
+        }
+    }
+
+    /// What arrives next, `None` at the end of the body.
+    async fn next_frame(&self, body: &mut Body) -> Result<Option<Frame<Bytes>>, Problem> {
+        let waited = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {
+                return Err(Problem::from(StreamError::Stopping).at(self.channel.durable()));
+            }
+            waited = tokio::time::timeout(self.idle, body.frame()) => waited,
+        };
+        let idle = self.idle;
+        let frame = waited.map_err(|_| {
+            let detail = format!(
+                "nothing has arrived for {idle:?}; what has is kept, go on with ?offset= and this offset"
+            );
+            Problem::body_timeout(detail).at(self.channel.durable())
+        })?;
+        frame.transpose().map_err(|_| Problem::bad_request("broken_off", "the body broke off"))
+    }
+
+    async fn append_piece(&mut self, mut piece: Bytes, last: bool) -> Result<Offset, Problem> {
+        loop {
+            let record = piece.split_to(piece.len().min(RECORD_BYTES_MAX));
+            let tail = self.append(record, last && piece.is_empty()).await?;
+            if piece.is_empty() {
+                return Ok(tail);
+            }
+        }
+    }
+
+    async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
+        let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
+        let record =
+            if record.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&record) } else { record };
+        let (records, bytes) = (u64::from(!record.is_empty()), record.len() as u64);
+        self.leaving_at = self.left_at.map(|offset| offset.advance(records, bytes));
+        let tied = self.close == Close::Always;
+        let addition = Addition { record, at: self.at, tied, close };
+        let appended = self.streams.append(&self.channel, addition).await;
+        self.leaving_at = None;
+        match appended {
+            Ok(tail) => {
+                if self.at.is_some() || self.close != Close::Never {
+                    self.at = Some(Expected::Exact(tail));
+                }
+                self.left_at = close.is_none().then_some(tail);
+                Ok(tail)
+            }
+            Err(error) => {
+                let is_over = |error: StreamError| {
+                    use StreamError::{Closed, Moved, Replaced};
+                    matches!(error, Closed { .. } | Moved { .. } | Replaced)
+                };
+                self.left_at = self.left_at.filter(|_| !is_over(error));
+                Err(error.into())
+            }
+        }
+    }
+
+    fn done(&self, tail: Offset) -> Response {
+        let closed = self.close != Close::Never;
+        let summary = Summary {
+            id: self.channel.name().as_str(),
+            offset: tail.to_string(),
+            records: tail.records,
+            bytes: tail.bytes,
+            closed,
+        };
+        let status = if self.created { StatusCode::CREATED } else { StatusCode::OK };
+        let mut response = (status, json_line(&summary)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.created {
+            insert_text(headers, header::LOCATION, &location(self.channel.name()));
+        }
+        insert_text(headers, STREAM_NEXT_OFFSET, &tail.to_string());
+        if closed {
+            headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// A producer that asked for it takes its stream along, whichever way it goes, unless somebody else
+/// goes on with it already.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let ends = [self.leaving_at, self.left_at];
+        if self.close != Close::Always || ends == [None, None] {
+            return;
+        }
+        let (streams, channel) = (self.streams.clone(), self.channel.clone());
+        tokio::spawn(async move {
+            for end in ends.into_iter().flatten() {
+                let (at, close) = (Some(Expected::Exact(end)), Some(CloseReason::BrokenOff));
+                let addition = Addition { record: Bytes::new(), at, tied: true, close };
+                match streams.append_patiently(&channel, addition).await {
+                    Err(StreamError::Moved { .. }) => {}
+                    Err(error) => {
+                        let stream = channel.name();
+                        tracing::debug!(%error, %stream, "left for the next start to close");
+                        return;
+                    }
+                    Ok(_) => return,
+                }
+            }
+        });
+    }
+}
+
+/// For a producer that wants to go on: a stream that is not there ends at the beginning.
+fn refuse_beginning(error: StreamError) -> StreamError {
+    match error {
+        StreamError::NotFound => StreamError::Moved { tail: Offset::ZERO },
+        error => error,
+    }
+}
+
+/// The type that the creator of a stream gives it.
+fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok("application/octet-stream");
+    };
+    let text = value.to_str().ok().filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
+    text.ok_or_else(|| {
+        let detail = format!("Content-Type must be text of at most {CONTENT_TYPE_BYTES_MAX} bytes");
+        Problem::bad_request("bad_content_type", detail)
+    })
+}
+
+/// Where a stream is found.
+pub(super) fn location(name: &StreamName) -> String {
+    format!("/?id={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
+}
+
+/// Reads some of what a refused producer is still sending. Closing with unread input would reset
+/// the connection, and the answer might never be seen.
+pub(super) async fn discard(mut body: Body) {
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // However far it came.
+    let _ = tokio::time::timeout(Duration::from_millis(DISCARD_WAIT_MS_MAX), read).await;
+}

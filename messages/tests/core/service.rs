@@ -1,0 +1,179 @@
+//! What has to go on working when its neighbours do not: the store, the journal, clients.
+
+use super::{
+    disk::SimDisk,
+    memory_store::{Fault, MemoryStore},
+    world::World,
+};
+use messages::{
+    budget::Budget,
+    channel::{Channel, WindowMemory},
+    committer::{CommitFailed, Commits, Committer, Entry},
+    flusher::Flusher,
+    journal::{FileJournal, Journal, Mark, MemoryJournal},
+    model::{Change, CloseReason, Create, StreamId, StreamName},
+    production::{Plan, Productions},
+    recovery,
+    store::Store,
+    stream::{Addition, Piece, Streams},
+};
+use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+fn add(text: &str, close: bool) -> Addition {
+    let close = close.then_some(CloseReason::Finished);
+    Addition { record: text.to_owned().into(), at: None, tied: false, close }
+}
+
+/// More streams than one transaction may write.
+async fn create_many(streams: &Streams, committer: &mut Committer) {
+    for i in 0..messages::limits::FLUSH_STREAMS_MAX + 100 {
+        let name = format!("s{i}").parse().unwrap();
+        streams.find_or_create(&name, "text/plain", false).await.unwrap();
+        while i % 10 == 0 && committer.step().unwrap() {}
+    }
+    while committer.step().unwrap() {}
+}
+
+/// A name begins anew while its earlier life is being flushed, and many others begin beside it: the
+/// two lives may go into different transactions, but never in the wrong order.
+#[tokio::test]
+async fn an_earlier_life_leaves_the_store_first() {
+    for fault in [None, Some(Fault::Refused), Some(Fault::AnswerLost)] {
+        let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
+        let mut world = World::start(&disk, &store, true, 0).await.unwrap();
+        let streams = world.streams.clone();
+        let name: StreamName = "a".parse().unwrap();
+        let (old, _) = streams.find_or_create(&name, "text/plain", false).await.unwrap();
+        world.drive(streams.append(&old, add("x", false))).await.unwrap().unwrap();
+        world.flusher.flush().await.unwrap();
+        world.drive(streams.append(&old, add("y", true))).await.unwrap().unwrap();
+        if let Some(fault) = fault {
+            store.fail_next_flush(fault);
+        }
+        {
+            let World { flusher, committer, .. } = &mut world;
+            let mut flushing = pin!(flusher.flush());
+            assert!(futures::poll!(flushing.as_mut()).is_pending());
+            streams.begin(&name, "text/plain", false).await.unwrap();
+            create_many(&streams, committer).await;
+            assert_eq!(flushing.await.is_err(), fault.is_some());
+        }
+        world.flusher.flush().await.expect("the store is well");
+        assert_eq!(store.find(&[name]).await.unwrap()[0].tail.bytes, 0, "the new life");
+    }
+}
+
+/// The budget is used up when the server dies, and a stream is open that must be closed.
+#[tokio::test(start_paused = true)]
+async fn a_start_finds_room_although_the_replay_takes_it_all() {
+    let disk = SimDisk::default();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let name: StreamName = "a".parse().unwrap();
+    for _ in 0..3 {
+        let (journal, replay) = FileJournal::open(Box::new(disk.clone()), 64 << 10, true).unwrap();
+        let (budget, memory) = (Budget::new(10_000), WindowMemory::new(1000));
+        let commits = Commits::new(replay.mark, u64::MAX);
+        let start = store.count_start().await.unwrap();
+        let streams = Streams::new(
+            store.clone(),
+            commits.clone(),
+            budget.clone(),
+            memory.clone(),
+            start,
+            1 << 30,
+        );
+        let recovered = recovery::recover(&*store, replay.changes, &memory).await.unwrap();
+        let orphans = recovered.orphans();
+        recovered.install(&streams, &commits, &budget);
+        let committer = Committer::new(commits.clone(), Box::new(journal));
+        let committer = std::thread::spawn(move || committer.run());
+        let flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
+        let flushing =
+            tokio::spawn(flusher.run(Duration::from_millis(500), CancellationToken::new()));
+        recovery::close_orphans(&streams, &*store, &orphans).await.expect("closed");
+        flushing.abort();
+        let channel = streams.begin(&name, "text/plain", true).await.expect("begun anew");
+        while streams.append(&channel, Addition { tied: true, ..add("x", false) }).await.is_ok() {}
+        commits.stop();
+        committer.join().unwrap();
+    }
+}
+
+struct Panics;
+
+impl Journal for Panics {
+    fn prepare(&mut self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn commit(&mut self, _: &mut dyn Iterator<Item = (StreamId, &Change)>) -> io::Result<Mark> {
+        panic!("a bug")
+    }
+    fn trim(&mut self, _: Mark) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_committer_that_is_gone() {
+    let commits = Commits::new(Mark(0), u64::MAX);
+    let create = Create {
+        name: "a".parse().unwrap(),
+        content_type: "text/plain".into(),
+        tied: false,
+        replaces: None,
+    };
+    let channel = Arc::new(Channel::new(StreamId(1), &create, WindowMemory::new(10)));
+    let entry = || Entry {
+        channel: channel.clone(),
+        change: Change::Create(create.clone()),
+        replaced: None,
+    };
+    let in_hand = commits.enqueue(entry()).unwrap();
+    let committer = Committer::new(commits.clone(), Box::new(Panics));
+    assert!(std::thread::spawn(move || committer.run()).join().is_err(), "it panics");
+    assert_eq!(in_hand.durable().await, Err(CommitFailed));
+    assert_eq!(commits.enqueue(entry()).err(), Some(CommitFailed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_during_a_lookup_leaves_nothing_behind() {
+    let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
+    let world = World::start(&disk, &store, true, 0).await.unwrap();
+    for i in 0..100 {
+        let name: StreamName = format!("n{i}").parse().unwrap();
+        let mut finding = pin!(world.streams.find(&name));
+        assert!(matches!(futures::poll!(finding.as_mut()), Poll::Pending));
+    }
+    world.streams.sweep();
+    assert_eq!(world.streams.loaded(), 0);
+}
+
+/// The store is slow for longer than any client would wait.
+#[tokio::test]
+async fn a_production_survives_an_overload() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (budget, memory) = (Budget::new(10_000), WindowMemory::new(1000));
+    let commits = Commits::new(Mark(0), u64::MAX);
+    let streams =
+        Arc::new(Streams::new(store, commits.clone(), budget.clone(), memory, 1, 1 << 30));
+    let committer = Committer::new(commits.clone(), Box::new(MemoryJournal::new(Mark(0))));
+    let committer = std::thread::spawn(move || committer.run());
+    let productions = Productions::new(streams.clone(), CancellationToken::new());
+    let plan = Plan { name: "a".parse().unwrap(), freq: 100, lines: 5 };
+    // All but what the beginning takes.
+    let rest = 10_000 - messages::limits::STREAM_OVERHEAD_BYTES - 1;
+    budget.take(rest).await.unwrap().keep();
+    let channel = productions.start(plan).await.unwrap();
+    let (mut cursor, _) = streams.read(channel, 0).await.unwrap();
+    // Until a first append has been refused.
+    tokio::time::sleep(Duration::from_millis(messages::limits::ROOM_WAIT_MS_MAX + 200)).await;
+    budget.give_back(rest);
+    let mut content = Vec::new();
+    while let Piece::Data(bytes) = cursor.next().await.unwrap() {
+        content.extend_from_slice(&bytes);
+    }
+    assert_eq!(content, b"0: a\n1: a\n2: a\n3: a\n4: a\n");
+    commits.stop();
+    committer.join().unwrap();
+}
