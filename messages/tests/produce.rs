@@ -422,3 +422,31 @@ async fn trailers_are_no_content() {
     raw.until("HTTP/1.1 201 ").await;
     assert_eq!(server.get("/?id=s").await.text(), "hello");
 }
+
+/// `close=always` ends what a producer has begun or gone on with, not what belongs to another.
+#[tokio::test]
+async fn a_producer_ends_only_its_own() {
+    let server = Setup::new().await.start().await;
+    let mut owner = server.produce("/?id=s&close=false");
+    owner.send("mine ").await;
+    common::eventually("the stream is there", async || {
+        (server.head("/?id=s").await.status == 200).then_some(())
+    })
+    .await;
+    let mut reader = server.read("/?id=s").await;
+    reader.expect("mine ").await;
+    // A stranger who is wrong about it.
+    server.put("/?id=s&close=always&offset=999", "x").await.problem(409, "offset_mismatch");
+    // One who went on with it, and somebody else after him.
+    let mut first = server.produce("/?id=s&close=always&offset=5");
+    first.send("first ").await;
+    reader.expect("first ").await;
+    owner.send("again ").await;
+    reader.expect("again ").await;
+    first.break_off().await;
+    owner.send("end").await;
+    reader.expect("end").await;
+    assert_eq!(owner.finish().await.status, 201);
+    assert_eq!(server.put("/?id=s", "").await.status, 200);
+    assert_eq!(reader.rest().await, (Bytes::new(), End::Clean));
+}
