@@ -269,7 +269,9 @@ impl Simulation {
                 known.promised = seen;
                 known.closed |= ended;
             }
-            Err(StreamError::NotFound | StreamError::BeyondTail { .. }) => {
+            Err(
+                StreamError::NotFound | StreamError::BeyondTail { .. } | StreamError::JournalFailed,
+            ) => {
                 assert_eq!(known.promised, 0, "{name}: nothing of what was promised is visible");
             }
             Err(error) => panic!("{name}: {error}"),
