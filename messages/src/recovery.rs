@@ -12,7 +12,7 @@ use crate::{
 };
 use futures::StreamExt;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -48,12 +48,12 @@ pub async fn recover(
     memory: &Arc<WindowMemory>,
 ) -> Result<Recovered, RecoveryError> {
     let mut ids: Vec<StreamId> = changes.iter().map(|(id, _)| *id).collect();
-    let replaced: HashSet<StreamId> =
+    let replaced: BTreeSet<StreamId> =
         changes.iter().filter_map(|(_, change)| replaces(change)).collect();
     ids.extend(&replaced);
     ids.sort_unstable();
     ids.dedup();
-    let mut channels = HashMap::new();
+    let mut channels = BTreeMap::new();
     for ids in ids.chunks(LOAD_NAMES_MAX) {
         for stored in store.streams(ids).await? {
             channels.insert(stored.id, Arc::new(Channel::load(stored, memory.clone())));
@@ -65,7 +65,7 @@ pub async fn recover(
         let _ = old.publish_replaced();
         recovered.dirty.push(old);
     }
-    let mut changed = HashSet::new();
+    let mut changed = BTreeSet::new();
     for (id, change) in changes {
         if replaced.contains(&id) {
             continue;
@@ -137,7 +137,7 @@ pub async fn close_orphans(
     unstored: &[StreamName],
 ) -> Result<usize, OrphanError> {
     let stored = store.tied().await?;
-    let names: HashSet<StreamName> =
+    let names: BTreeSet<StreamName> =
         stored.into_iter().map(|stream| stream.name).chain(unstored.iter().cloned()).collect();
     let closings = names.into_iter().map(|name| async move {
         let channel = streams.find(&name).await?;

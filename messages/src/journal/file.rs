@@ -214,6 +214,10 @@ fn read_segments(
             let mut segment = Segment { number, tag, file: disk.open(&file)?, end };
             segment.file.set_len(scan.end)?;
             seal(&mut segment, scan.last_batch, barrier)?;
+        } else if barrier {
+            // A process that was killed may have written it and not synced it: what is read here
+            // is shown to readers, and then a power cut must not take it back.
+            disk.open(&file)?.sync()?;
         }
         replay.mark = Mark(replay.mark.0.max(scan.last_batch));
         replay.changes.extend(scan.changes);

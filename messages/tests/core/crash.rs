@@ -63,7 +63,7 @@ async fn nothing_promised_is_ever_lost() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("CRASH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 1..1 + number("CRASH_SEEDS").unwrap_or(10),
+        None => 1..1 + number("CRASH_SEEDS").unwrap_or(200),
     };
     let count = seeds.end - seeds.start;
     for seed in seeds {
