@@ -96,6 +96,18 @@ async fn answered<T>(
     answer.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
+/// Both kinds of query have this method, but no trait says so.
+macro_rules! bind {
+    ($query:expr, $values:expr) => {
+        $values.into_iter().fold($query, |query, value| match value {
+            Value::Int(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::MaybeText(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+        })
+    };
+}
+
 macro_rules! run {
     ($database:ty) => {
         impl Run for $database {
@@ -104,15 +116,8 @@ macro_rules! run {
                 statement: Statement<'a>,
             ) -> BoxFuture<'a, Result<u64, sqlx::Error>> {
                 Box::pin(async move {
-                    let mut query = sqlx::query(statement.text).persistent(statement.recurs);
-                    for value in statement.values {
-                        query = match value {
-                            Value::Int(value) => query.bind(value),
-                            Value::Text(value) => query.bind(value),
-                            Value::MaybeText(value) => query.bind(value),
-                            Value::Bytes(value) => query.bind(value),
-                        };
-                    }
+                    let query = sqlx::query(statement.text).persistent(statement.recurs);
+                    let query = bind!(query, statement.values);
                     Ok(answered(query.execute(on)).await?.rows_affected())
                 })
             }
@@ -122,15 +127,8 @@ macro_rules! run {
                 statement: Statement<'a>,
             ) -> BoxFuture<'a, Result<Vec<R>, sqlx::Error>> {
                 Box::pin(async move {
-                    let mut query = sqlx::query_as(statement.text).persistent(statement.recurs);
-                    for value in statement.values {
-                        query = match value {
-                            Value::Int(value) => query.bind(value),
-                            Value::Text(value) => query.bind(value),
-                            Value::MaybeText(value) => query.bind(value),
-                            Value::Bytes(value) => query.bind(value),
-                        };
-                    }
+                    let query = sqlx::query_as(statement.text).persistent(statement.recurs);
+                    let query = bind!(query, statement.values);
                     answered(query.fetch_all(on)).await
                 })
             }
