@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Durability},
     flusher::Flusher,
     http::{self, App},
-    journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
+    journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
@@ -59,29 +59,12 @@ impl Server {
         })?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
-        let budget = Budget::new(config.unstored_bytes_max as usize);
-        let memory = WindowMemory::new(config.window_bytes_max);
-        let commits = Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64);
-        let streams = Arc::new(Streams::new(
-            store.clone(),
-            commits.clone(),
-            budget.clone(),
-            memory.clone(),
-            start,
-            config.stream_bytes_max,
-        ));
-        let recovered = recovery::recover(&*store, replay.changes, &memory).await?;
+        let core = Core::new(config, store.clone(), start, replay.mark);
+        let recovered = recovery::recover(&*store, replay.changes, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
-        recovered.install(&streams, &commits, &budget);
-
-        let mut flusher = Flusher::new(store.clone(), commits.clone(), budget, memory);
-        if let Some(earlier) = earlier {
-            // What happens from here on leaves no trace in these files. Were they replayed again
-            // some day, they would bring back what has been replaced meanwhile.
-            let flushed = flusher.flush().await;
-            flushed.context("cannot bring into the database what the journal holds")?;
-            earlier.remove().context("cannot remove the old journal")?;
-        }
+        recovered.install(&core.streams, &core.commits, &core.budget);
+        let flusher = core.flusher(earlier).await?;
+        let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
         let committer = Committer::new(commits.clone(), journal);
         let committer =
@@ -167,6 +150,47 @@ impl Server {
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
         Ok(())
+    }
+}
+
+/// What lies between HTTP and the journal.
+struct Core {
+    store: Arc<dyn Store>,
+    budget: Budget,
+    memory: Arc<WindowMemory>,
+    commits: Arc<Commits>,
+    streams: Arc<Streams>,
+}
+
+impl Core {
+    fn new(config: &Config, store: Arc<dyn Store>, start: u32, mark: Mark) -> Self {
+        let budget = Budget::new(config.unstored_bytes_max as usize);
+        let memory = WindowMemory::new(config.window_bytes_max);
+        let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
+        let streams = Arc::new(Streams::new(
+            store.clone(),
+            commits.clone(),
+            budget.clone(),
+            memory.clone(),
+            start,
+            config.stream_bytes_max,
+        ));
+        Self { store, budget, memory, commits, streams }
+    }
+
+    /// The flusher, after it has brought into the store what is left of an `earlier` journal.
+    async fn flusher(&self, earlier: Option<FileJournal>) -> anyhow::Result<Flusher> {
+        let Self { store, budget, memory, commits, .. } = self;
+        let mut flusher =
+            Flusher::new(store.clone(), commits.clone(), budget.clone(), memory.clone());
+        if let Some(earlier) = earlier {
+            // What happens from here on leaves no trace in these files. Were they replayed again
+            // some day, they would bring back what has been replaced meanwhile.
+            let flushed = flusher.flush().await;
+            flushed.context("cannot bring into the database what the journal holds")?;
+            earlier.remove().context("cannot remove the old journal")?;
+        }
+        Ok(flusher)
     }
 }
 
