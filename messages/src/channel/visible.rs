@@ -142,7 +142,9 @@ impl Visible {
     pub fn resync(&mut self, row: Option<&StoredStream>) {
         let known =
             |tail: Offset| tail.bytes >= self.stored.bytes && tail.bytes <= self.end().bytes;
-        if row.is_some_and(|row| !known(row.tail)) {
+        // A row can be gone only because it was to be removed; to insert it anew would leave a hole.
+        let is_missing = row.is_none() && self.row.is_some() && !self.replaced;
+        if is_missing || row.is_some_and(|row| !known(row.tail)) {
             return;
         }
         self.row = row.map(|&StoredStream { tail, tied, closed, .. }| Row { tail, tied, closed });

@@ -38,6 +38,11 @@ impl MemoryStore {
         self.state().fault = Some(fault);
     }
 
+    /// Somebody else removes everything.
+    pub fn clear(&self) {
+        self.state().streams.clear();
+    }
+
     fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
         let state = self.state();
         state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s)).cloned().collect()

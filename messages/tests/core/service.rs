@@ -14,7 +14,7 @@ use messages::{
     model::{Change, CloseReason, Create, StreamId, StreamName},
     production::{Plan, Productions},
     recovery,
-    store::Store,
+    store::{Store, StoreError},
     stream::{Addition, Piece, Streams},
 };
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
@@ -62,6 +62,24 @@ async fn an_earlier_life_leaves_the_store_first() {
         world.flusher.flush().await.expect("the store is well");
         assert_eq!(store.find(&[name]).await.unwrap()[0].tail.bytes, 0, "the new life");
     }
+}
+
+/// Rows that are gone without the server are not written around: a hole would be worse.
+#[tokio::test]
+async fn a_stream_that_somebody_removed_from_the_database_is_a_conflict() {
+    let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
+    let mut world = World::start(&disk, &store, true, 0).await.unwrap();
+    let streams = world.streams.clone();
+    let name: StreamName = "a".parse().unwrap();
+    let (channel, _) = streams.find_or_create(&name, "text/plain", false).await.unwrap();
+    world.drive(streams.append(&channel, add("x", false))).await.unwrap().unwrap();
+    world.flusher.flush().await.unwrap();
+    world.drive(streams.append(&channel, add("y", false))).await.unwrap().unwrap();
+    store.fail_next_flush(Fault::Refused);
+    world.flusher.flush().await.expect_err("the store is down");
+    store.clear();
+    let error = world.flusher.flush().await;
+    assert!(matches!(error, Err(StoreError::Conflict(_))), "{error:?}");
 }
 
 /// The budget is used up when the server dies, and a stream is open that must be closed.
