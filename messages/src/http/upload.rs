@@ -150,10 +150,10 @@ impl Upload {
         let (records, bytes) = (u64::from(!record.is_empty()), record.len() as u64);
         self.leaving_at = self.left_at.map(|offset| offset.advance(records, bytes));
         let tied = self.close == Close::Always;
-        let addition = Addition { record, at: self.at, tied, close };
+        let addition = Addition { at: self.at, tied, close, ..Addition::bytes(record) };
         let appended = self.streams.append(&self.channel, addition).await;
         self.leaving_at = None;
-        match appended {
+        match appended.map(|appended| appended.tail) {
             Ok(tail) => {
                 if self.at.is_some() || self.close != Close::Never {
                     self.at = Some(Expected::Exact(tail));
@@ -208,7 +208,7 @@ impl Drop for Upload {
         tokio::spawn(async move {
             for end in ends.into_iter().flatten() {
                 let (at, close) = (Some(Expected::Exact(end)), Some(CloseReason::BrokenOff));
-                let addition = Addition { record: Bytes::new(), at, tied: true, close };
+                let addition = Addition { at, tied: true, close, ..Addition::default() };
                 match streams.append_patiently(&channel, addition).await {
                     Err(StreamError::Moved { .. }) => {}
                     Err(error) => {
