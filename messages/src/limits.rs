@@ -134,3 +134,16 @@ pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
 
 /// Expired streams that are looked up at once.
 pub const REAP_STREAMS_MAX: u32 = 256;
+
+/// What one answer of a catch-up read holds of what is in memory; the rest is another request.
+pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
+
+/// An idle reader of events gets a comment this often.
+pub const SSE_COMMENT_SECS: u64 = 15;
+
+/// A reader of events whose connection broke comes back after a time by chance between these two, so
+/// that not all of them come at once.
+pub const SSE_RETRY_MS_MIN: u64 = 500;
+
+/// See [`SSE_RETRY_MS_MIN`].
+pub const SSE_RETRY_MS_MAX: u64 = 2_500;

@@ -20,9 +20,13 @@ pub(super) const STREAM_CLOSED_REASON: HeaderName = HeaderName::from_static("str
 /// The session of an idempotent producer.
 pub(super) const PRODUCER_EPOCH: HeaderName = HeaderName::from_static("producer-epoch");
 
-const PRODUCER_EXPECTED_SEQ: HeaderName = HeaderName::from_static("producer-expected-seq");
+/// The append that must come next.
+pub(super) const PRODUCER_EXPECTED_SEQ: HeaderName =
+    HeaderName::from_static("producer-expected-seq");
 
-const PRODUCER_RECEIVED_SEQ: HeaderName = HeaderName::from_static("producer-received-seq");
+/// The append that came.
+pub(super) const PRODUCER_RECEIVED_SEQ: HeaderName =
+    HeaderName::from_static("producer-received-seq");
 
 /// An answer that says what went wrong.
 #[derive(Debug)]
@@ -63,6 +67,11 @@ impl Problem {
 
     pub fn body_timeout(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
+    /// What it says to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The document itself.

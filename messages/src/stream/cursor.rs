@@ -69,28 +69,11 @@ impl Cursor {
     pub(super) fn begin(&mut self, position: u64) -> Result<Status, StreamError> {
         let over = || self.channel.over().unwrap_or(Over::Deleted);
         let status = self.channel.status().ok_or_else(over)?;
-        self.go_to(position, status)?;
-        Ok(status)
-    }
-
-    fn go_to(&mut self, position: u64, status: Status) -> Result<(), StreamError> {
         if position > status.tail.bytes {
             return Err(StreamError::BeyondTail { tail: status.tail });
         }
-        if position != self.position {
-            self.page.clear();
-        }
         self.position = position;
-        Ok(())
-    }
-
-    /// Goes back to a byte `position` that it has come past.
-    pub fn back_to(&mut self, position: u64) {
-        debug_assert!(position <= self.position);
-        if position != self.position {
-            self.page.clear();
-            self.position = position;
-        }
+        Ok(status)
     }
 
     /// The stream that is read.

@@ -93,6 +93,12 @@ impl Streams {
         }
     }
 
+    /// The time of day, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
     pub fn restore(&self, channel: Arc<Channel>) {
         let name = channel.name().clone();
