@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,9 +13,16 @@ import { onTestFailed, onTestFinished } from "vitest";
 const START_MS = 20_000;
 const STOP_MS = 20_000;
 
-// What runs must not outlive the tests.
-const running = new Set();
-process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+/**
+ * Writes down that a program runs that has its data in this directory, so that scripts/conformance
+ * can end it when the tests are broken off.
+ */
+export function noteProcess(dir, child) {
+  if (!child.pid) return;
+  const note = join(dir, "pid");
+  writeFileSync(note, `${child.pid}\n`);
+  child.once("exit", () => rmSync(note, { force: true }));
+}
 
 export class Server {
   #dir;
@@ -77,8 +85,7 @@ export class Server {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
-    running.add(child);
-    child.once("exit", () => running.delete(child));
+    noteProcess(this.#dir, child);
     const before = this.output.length;
     const take = (text) => (this.output += text);
     child.stdout.setEncoding("utf8").on("data", take);

@@ -11,7 +11,7 @@ import { delimiter, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFailed, onTestFinished, test } from "vitest";
-import { Server } from "../server.js";
+import { noteProcess, Server } from "../server.js";
 import { persistent } from "./persistent.js";
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -53,15 +53,13 @@ async function openPage(parameters) {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const exit = once(browser, "exit");
-  const end = () => browser.kill("SIGKILL");
-  process.once("exit", end);
+  noteProcess(profile, browser);
   let complaints = "";
   browser.stderr.setEncoding("utf8").on("data", (text) => (complaints += text));
   onTestFailed(() => console.error("the page saw", seen.slice(-20), "\n", complaints.slice(-2000)));
   onTestFinished(async () => {
-    end();
+    browser.kill("SIGKILL");
     await exit;
-    process.off("exit", end);
     origin.closeAllConnections();
     origin.close();
     // Its helpers need a moment to see that it is gone.
