@@ -7,10 +7,10 @@ import { afterAll, beforeAll } from "vitest";
 import { Server } from "../server.js";
 
 /** An empty database in the Postgres that the tests run with. */
-async function postgres(name) {
+async function postgres() {
   const server = process.env.TEST_POSTGRES_URL;
   if (!server) throw new Error("TEST_POSTGRES_URL is not set; run this with scripts/conformance");
-  const database = `conformance_${name}_${process.pid}`;
+  const database = `conformance_${Date.now()}_${process.pid}`;
   await promisify(execFile)("psql", [server, "-qXc", `CREATE DATABASE ${database}`]);
   const url = new URL(server);
   url.pathname = database;
@@ -24,7 +24,7 @@ export function suite(database, durability) {
   let server;
 
   beforeAll(async () => {
-    const databaseUrl = database === "postgres" ? await postgres(durability) : undefined;
+    const databaseUrl = database === "postgres" ? await postgres() : undefined;
     server = await Server.start({ databaseUrl, durability });
     options.baseUrl = server.url;
   });
