@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CRASH_SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt lint deny bench crash-seeds
+.PHONY: help run test conformance fmt lint deny bench crash-seeds
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,8 +14,13 @@ run: ## Run the server with the settings of .env
 	cargo run --release --locked -p messages
 
 test: ## Run every test, with a throw-away Postgres
-	@scripts/need cargo cc curl postgres
-	scripts/with-postgres cargo test --workspace --locked
+	@scripts/need cargo cc curl postgres psql node python chromium
+	scripts/with-postgres sh -c 'cargo test --workspace --locked && \
+		MESSAGES_BIN=$${CARGO_TARGET_DIR:-target}/debug/messages scripts/conformance'
+
+conformance: ## Test the protocol with its own suite, its clients and a browser
+	@scripts/need cargo cc postgres psql node python chromium
+	scripts/conformance
 
 fmt: ## Format the code
 	cargo fmt --all
