@@ -25,10 +25,14 @@
 //! `ARCHITECTURE.md` walks a request through these modules.
 
 pub mod admission;
+pub mod auth;
 pub mod budget;
 pub mod channel;
+pub mod cli;
+pub mod clock;
 pub mod committer;
 pub mod config;
+pub mod fetch;
 pub mod flusher;
 pub mod http;
 pub mod journal;
@@ -36,6 +40,7 @@ pub mod limits;
 pub mod lock;
 pub mod model;
 pub mod production;
+pub mod quota;
 pub mod recovery;
 pub mod server;
 pub mod store;

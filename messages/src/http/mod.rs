@@ -1,5 +1,7 @@
 //! HTTP: the only place that knows axum and hyper. A handler parses, makes one call, and answers.
 
+mod credentials;
+mod gate;
 mod health;
 mod live;
 mod problem;
@@ -7,9 +9,14 @@ mod produce;
 mod query;
 mod read;
 mod serve;
+mod tokens;
 mod upload;
 
+pub use credentials::bearer_of_subprotocols;
+pub use gate::Gate;
+pub use query::stream_of_url;
 pub use serve::{Serving, bind, serve};
+pub use tokens::with_signature;
 
 use crate::{config::Config, production::Productions, stream::Streams};
 use axum::{
@@ -17,7 +24,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Request, header::X_CONTENT_TYPE_OPTIONS},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use problem::Problem;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -32,21 +39,24 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
+    /// Who may come in.
+    pub auth: Gate,
     producer_idle: Duration,
     stop: CancellationToken,
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`. At `stop` producers that are still here are sent away.
+    /// Handlers over `streams` and `productions`, behind `auth`. At `stop` producers that are still here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,
         productions: Arc<Productions>,
+        auth: Gate,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         let producer_idle = Duration::from_secs(config.producer_idle_secs);
-        Self { streams, productions, producer_idle, stop }
+        Self { streams, productions, auth, producer_idle, stop }
     }
 }
 
@@ -75,6 +85,8 @@ pub fn service(app: App) -> impl HttpService {
     let nosniff = HeaderValue::from_static("nosniff");
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
+        .route("/v1/auth/ticket", post(tokens::ticket))
+        .route("/v1/auth/sign", post(tokens::sign))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -6,6 +6,7 @@ use super::{
     query::{Close, UploadQuery},
 };
 use crate::{
+    auth::{Access, Principal},
     channel::Channel,
     limits::{CONTENT_TYPE_BYTES_MAX, DISCARD_BYTES_MAX, DISCARD_WAIT_MS_MAX, RECORD_BYTES_MAX},
     model::{CloseReason, Expected, Offset, StreamName},
@@ -57,6 +58,7 @@ pub(super) async fn upload(
 /// One producer at work.
 struct Upload {
     streams: Arc<Streams>,
+    principal: Arc<Principal>,
     channel: Arc<Channel>,
     created: bool,
     close: Close,
@@ -84,10 +86,13 @@ struct Summary<'a> {
 
 impl Upload {
     async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let principal = app.auth.principal(headers, uri).await?;
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
+        principal.check(Access::Write, &name)?;
         let content_type = content_type(headers)?;
         let tied = close == Close::Always;
         let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
+            count_creation(app, &principal, &name).await?;
             app.streams.find_or_create(&name, content_type, tied).await?
         } else {
             // Where there is nothing to go on with, a refusal must not leave a stream behind.
@@ -97,7 +102,18 @@ impl Upload {
         let (streams, idle, stop) = (app.streams.clone(), app.producer_idle, app.stop.clone());
         let left_at = created.then_some(Offset::ZERO);
         let leaving_at = None;
-        Ok(Self { streams, channel, created, close, at, idle, stop, left_at, leaving_at })
+        Ok(Self {
+            streams,
+            principal,
+            channel,
+            created,
+            close,
+            at,
+            idle,
+            stop,
+            left_at,
+            leaving_at,
+        })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
@@ -144,6 +160,10 @@ impl Upload {
     }
 
     async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
+        // At the moment of each commit: a body may take longer than its token is good.
+        if let Err(expired) = self.principal.check_time() {
+            return Err(Problem::from(expired).at(self.channel.durable()));
+        }
         let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
         let record =
             if record.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&record) } else { record };
@@ -221,6 +241,20 @@ impl Drop for Upload {
             }
         });
     }
+}
+
+/// Counts the creation of a stream that is not there, where somebody counts them.
+async fn count_creation(
+    app: &App,
+    principal: &Principal,
+    name: &StreamName,
+) -> Result<(), Problem> {
+    if app.auth.counts_creations()
+        && matches!(app.streams.find(name).await, Err(StreamError::NotFound))
+    {
+        app.auth.creation(principal)?;
+    }
+    Ok(())
 }
 
 /// For a producer that wants to go on: a stream that is not there ends at the beginning.
