@@ -182,14 +182,15 @@ impl Core {
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
-        let streams = Arc::new(Streams::new(
+        let streams = Streams::new(
             store.clone(),
             commits.clone(),
             budget.clone(),
             memory.clone(),
             start,
             config.stream_bytes_max,
-        ));
+        );
+        let streams = Arc::new(streams.paced(config.catchup_bytes_per_sec_max));
         Self { store, budget, memory, commits, streams }
     }
 

@@ -1,7 +1,7 @@
 //! Reading: one position that moves through store, memory and the live end without a gap and
 //! without a duplicate.
 
-use super::StreamError;
+use super::{StreamError, pace::Pace};
 use crate::{
     channel::{Channel, Glimpse, Status},
     limits::{CHUNK_BYTES_MAX, READ_BYTES_MAX, STORE_PAGE_BYTES_MAX},
@@ -16,7 +16,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    time::Instant,
+};
 
 /// A reader of one stream. It is its position: what it reads is looked up there each time, so a slow
 /// reader costs only itself, and one that lags simply reads on. Of the store it may hold a page.
@@ -31,6 +34,9 @@ pub struct Cursor {
     /// What all readers may hold as pages, and the part of it that this one holds.
     pages: Arc<Semaphore>,
     page_room: Option<OwnedSemaphorePermit>,
+    /// How fast all readers take pages, and when it is the turn of this one again.
+    pace: Arc<Pace>,
+    turn: Option<Instant>,
 }
 
 /// What a cursor gives.
@@ -47,11 +53,21 @@ impl Cursor {
         channel: Arc<Channel>,
         store: Arc<dyn Store>,
         pages: Arc<Semaphore>,
+        pace: Arc<Pace>,
         stopping: Arc<AtomicBool>,
     ) -> Self {
-        let wake = channel.subscribe();
-        let page = VecDeque::new();
-        Self { channel, store, wake, stopping, position: 0, page, pages, page_room: None }
+        Self {
+            wake: channel.subscribe(),
+            channel,
+            store,
+            stopping,
+            position: 0,
+            page: VecDeque::new(),
+            pages,
+            page_room: None,
+            pace,
+            turn: None,
+        }
     }
 
     /// Moves to byte `position` of a stream whose creation is durable.
@@ -116,6 +132,9 @@ impl Cursor {
     }
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
+        if let Some(turn) = self.turn {
+            tokio::time::sleep_until(turn).await;
+        }
         // Where many read at once, each takes less at a time.
         self.page_room =
             self.pages.clone().try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
@@ -135,6 +154,7 @@ impl Cursor {
             tracing::error!(%stream, position, "content is missing in the store");
             StreamError::Damaged
         })?;
+        self.turn = self.pace.pay(self.page.iter().map(Bytes::len).sum());
         Ok(())
     }
 }

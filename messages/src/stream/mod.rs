@@ -4,6 +4,7 @@
 mod cursor;
 mod error;
 mod loader;
+mod pace;
 
 pub use cursor::{Cursor, Piece};
 pub use error::StreamError;
@@ -22,6 +23,7 @@ use crate::{
 use bytes::Bytes;
 use dashmap::DashMap;
 use loader::Loader;
+use pace::Pace;
 use std::{
     sync::{
         Arc,
@@ -53,6 +55,8 @@ pub struct Streams {
     stopping: Arc<AtomicBool>,
     /// Bytes that all readers may hold of what they have read from the store.
     pages: Arc<Semaphore>,
+    /// How fast they take it from there.
+    pace: Arc<Pace>,
 }
 
 /// What a producer adds at once.
@@ -91,7 +95,15 @@ impl Streams {
             started: Instant::now(),
             stopping: Arc::default(),
             pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX)),
+            pace: Arc::new(Pace::new(0)),
         }
+    }
+
+    /// With readers that take at most `bytes_per_sec` from the store, all together; 0 for no limit.
+    #[must_use]
+    pub fn paced(mut self, bytes_per_sec: u64) -> Self {
+        self.pace = Arc::new(Pace::new(bytes_per_sec));
+        self
     }
 
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
@@ -319,8 +331,8 @@ impl Streams {
             // Its creation is on its way, and nobody may see it before it is durable.
             self.commits.settled().durable().await?;
         }
-        let (store, pages) = (self.store.clone(), self.pages.clone());
-        let mut cursor = Cursor::new(channel, store, pages, self.stopping.clone());
+        let (store, pages, pace) = (self.store.clone(), self.pages.clone(), self.pace.clone());
+        let mut cursor = Cursor::new(channel, store, pages, pace, self.stopping.clone());
         let status = cursor.begin(position)?;
         Ok((cursor, status))
     }
