@@ -89,7 +89,7 @@ impl Keys {
     pub fn check(&self, token: &str) -> Result<Claims, Rejected> {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| Rejected::Invalid("it is no JSON Web Token of a known kind".into()))?;
-        if header.extras.inner().contains_key("crit") {
+        if header.crit.is_some() {
             return Err(Rejected::Invalid("it has critical extensions".into()));
         }
         let fits = |key: &&Key| {
