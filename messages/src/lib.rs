@@ -21,6 +21,8 @@
 //! 6. The flush is idempotent: a compare with the stored position refuses repetitions.
 //! 7. Every queue, body, window and wait has a cap, in [`limits`] or [`config`].
 //! 8. What a stream holds is returned byte for byte.
+//! 9. Access is checked when something is done and when something is shown, not only when a
+//!    connection opens.
 //!
 //! `ARCHITECTURE.md` walks a request through these modules.
 
