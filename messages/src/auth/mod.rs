@@ -91,13 +91,13 @@ pub enum AuthSetupError {
     #[error(transparent)]
     Secret(#[from] BadSecret),
     /// The name of the place of the public keys.
-    #[error("--auth-jwks (AUTH_JWKS): {0}")]
-    Place(FetchError),
+    #[error("cannot use --auth-jwks (AUTH_JWKS)")]
+    Place(#[source] FetchError),
     /// The public keys.
-    #[error("--auth-jwks (AUTH_JWKS): {0}")]
+    #[error("cannot use --auth-jwks (AUTH_JWKS)")]
     Jwks(#[from] JwksError),
     /// The key for signed URLs.
-    #[error("cannot use the key for signed URLs in {path}: {source}")]
+    #[error("cannot use the key for signed URLs in {path}")]
     UrlKey {
         /// Where it is.
         path: String,

@@ -65,7 +65,7 @@ pub enum BadSecret {
     )]
     Short(usize),
     /// No file.
-    #[error("cannot read --auth-secret-file {path}: {source}")]
+    #[error("cannot read --auth-secret-file {path}")]
     File {
         /// Which.
         path: PathBuf,
