@@ -1,6 +1,6 @@
 //! The settings: flags, environment and `.env`, in this order of precedence.
 
-use crate::store;
+use crate::{auth::AuthOptions, store};
 use clap::{Parser, ValueEnum};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -106,6 +106,28 @@ pub struct Config {
     #[arg(long, env = "DRAIN_SECS", default_value_t = 10, value_name = "SECS")]
     pub drain_secs: u64,
 
+    /// Who may use the server.
+    #[command(flatten)]
+    pub auth: AuthOptions,
+
+    /// Requests a second of one principal (the sub of a token; without keys all callers are one),
+    /// on average. More get 429. 0 for no limit.
+    #[arg(long, env = "REQUESTS_PER_SEC_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub requests_per_sec_max: u32,
+
+    /// Streams a minute that one principal may create. More get 429. 0 for no limit.
+    #[arg(long, env = "CREATIONS_PER_MIN_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub creations_per_min_max: u32,
+
+    /// Reads that one principal may have open at once. One more gets 429. 0 for no limit.
+    #[arg(long, env = "READS_PER_PRINCIPAL_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub reads_per_principal_max: u32,
+
+    /// Bytes a second that all readers together take from the database, so that those who catch up
+    /// leave it and the network to producers and live readers. 0 for no limit.
+    #[arg(long, env = "CATCHUP_BYTES_PER_SEC_MAX", default_value_t = 0, value_name = "BYTES")]
+    pub catchup_bytes_per_sec_max: u64,
+
     /// What to log: error, warn, info, debug, trace, or a list like `warn,messages::flusher=debug`.
     #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -123,13 +145,6 @@ pub enum Durability {
 }
 
 impl Config {
-    /// The settings of the command line and the environment. Ends the process with a message where
-    /// they make no sense, and for `--help`.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        Self::parse()
-    }
-
     /// The database that is used.
     #[must_use]
     pub fn database_url(&self) -> String {
@@ -167,6 +182,7 @@ impl fmt::Debug for Config {
             .field("data_dir", &self.data_dir)
             .field("database", &self.database_kind())
             .field("durability", &self.durability)
+            .field("access", &if self.auth.is_open() { "open" } else { "keys" })
             .finish_non_exhaustive()
     }
 }

@@ -1,17 +1,19 @@
 //! The only file that sees all parts: it builds them, starts them, and stops them in order.
 
 use crate::{
+    auth::Auth,
     budget::Budget,
     channel::WindowMemory,
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
-    http::{self, App},
+    http::{self, App, Gate},
     journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
+    quota::Quotas,
     recovery,
     store::{self, Store, StoreError},
     stream::{Ground, Streams},
@@ -38,6 +40,7 @@ pub struct Server {
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
+    key_keeper: task::JoinHandle<()>,
     store: Arc<dyn Store>,
     _lock: FileLock,
 }
@@ -50,17 +53,21 @@ impl Server {
     /// Whatever keeps it from starting, said so that somebody can do something about it.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
+        config.auth.check_address(config.listen)?;
         let listener = http::bind(config.listen).with_context(|| {
             format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
         let lock = take_data_dir(config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let auth = Auth::new(&config.auth, &config.data_dir, clock.clone()).await?;
+        let auth = Arc::new(auth);
+        let quotas = Arc::new(quotas(config));
         let store = store::open(&config.database_url()).await.with_context(|| {
             format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now_ms = clock.now_ms();
         let core = Core::new(config, store.clone(), clock, start, replay.mark);
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
@@ -75,12 +82,17 @@ impl Server {
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
-        let sweeper = tokio::spawn(sweep(streams.clone()));
+        let sweeper = tokio::spawn(sweep(streams.clone(), quotas.clone()));
+        let key_keeper = tokio::spawn({
+            let auth = auth.clone();
+            async move { auth.keep_fresh().await }
+        });
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app = App::new(streams, productions, config, send_away.clone());
+        let app =
+            App::new(streams, productions, Gate::new(auth, quotas), config, send_away.clone());
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -108,6 +120,7 @@ impl Server {
             flusher,
             stop_flusher,
             sweeper,
+            key_keeper,
             store,
             _lock: lock,
         })
@@ -149,6 +162,7 @@ impl Server {
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
         self.sweeper.abort();
+        self.key_keeper.abort();
         self.store.close().await;
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
@@ -176,7 +190,7 @@ impl Core {
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
-        let streams = Arc::new(Streams::new(Ground {
+        let streams = Streams::new(Ground {
             store: store.clone(),
             commits: commits.clone(),
             budget: budget.clone(),
@@ -184,7 +198,8 @@ impl Core {
             clock,
             start,
             stream_bytes_max: config.stream_bytes_max,
-        }));
+        });
+        let streams = Arc::new(streams.paced(config.catchup_bytes_per_sec_max));
         Self { store, budget, memory, commits, streams }
     }
 
@@ -246,12 +261,21 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     Ok(OpenJournal { journal: Box::new(MemoryJournal::new(replay.mark)), replay, earlier })
 }
 
-async fn sweep(streams: Arc<Streams>) {
+fn quotas(config: &Config) -> Quotas {
+    Quotas::new(
+        config.requests_per_sec_max,
+        config.creations_per_min_max,
+        config.reads_per_principal_max,
+    )
+}
+
+async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(SWEEP_INTERVAL_MS));
     loop {
         ticks.tick().await;
         streams.sweep();
         // What cannot be done now is done the next time.
         while let Ok(true) = streams.reap().await {}
+        quotas.sweep();
     }
 }

@@ -2,6 +2,8 @@
 
 mod body;
 mod cors;
+mod credentials;
+mod gate;
 mod health;
 mod jitter;
 mod live;
@@ -11,9 +13,14 @@ mod protocol;
 mod query;
 mod read;
 mod serve;
+mod tokens;
 mod upload;
 
+pub use credentials::bearer_of_subprotocols;
+pub use gate::Gate;
+pub use query::stream_of_url;
 pub use serve::{Serving, bind, serve};
+pub use tokens::with_signature;
 
 use crate::{config::Config, production::Productions, stream::Streams};
 use axum::{
@@ -24,7 +31,7 @@ use axum::{
         header::{self, X_CONTENT_TYPE_OPTIONS},
     },
     response::Response,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use problem::Problem;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -39,6 +46,8 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
+    /// Who may come in.
+    pub auth: Gate,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -52,17 +61,19 @@ pub struct App {
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`. At `stop` producers that are still here are sent away.
+    /// Handlers over `streams` and `productions`, behind `auth`. At `stop` producers that are still here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,
         productions: Arc<Productions>,
+        auth: Gate,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         Self {
             streams,
             productions,
+            auth,
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
@@ -84,11 +95,6 @@ impl App {
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         format!("http://{}", host.unwrap_or("localhost"))
-    }
-
-    /// Whether everybody may read everything.
-    fn is_open(&self) -> bool {
-        true
     }
 }
 
@@ -121,6 +127,8 @@ pub fn service(app: App) -> impl HttpService {
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
         .route("/v1/stream/{*name}", any(protocol::serve))
+        .route("/v1/auth/ticket", post(tokens::ticket))
+        .route("/v1/auth/sign", post(tokens::sign))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

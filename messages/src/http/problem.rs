@@ -1,7 +1,13 @@
 //! Every error as a problem document (RFC 9457), and the one map from errors of the domain to
 //! status and code. The codes are stable; the words are for people and say what to do.
 
-use crate::{limits::RETRY_AFTER_SECS, model::Offset, stream::StreamError};
+use crate::{
+    auth::AuthError,
+    limits::RETRY_AFTER_SECS,
+    model::Offset,
+    quota::{Exceeded, Share},
+    stream::StreamError,
+};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -39,11 +45,29 @@ pub(super) struct Problem {
     closed: Option<&'static str>,
     /// What an idempotent producer has to know.
     producer: Vec<(HeaderName, u64)>,
+    /// How to show who one is.
+    challenge: Option<&'static str>,
+    retry_after_secs: Option<u64>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), tail: None, closed: None, producer: vec![] }
+        let (detail, retry_after) = (detail.into(), status == StatusCode::SERVICE_UNAVAILABLE);
+        Self {
+            status,
+            code,
+            detail,
+            tail: None,
+            closed: None,
+            producer: vec![],
+            challenge: None,
+            retry_after_secs: retry_after.then_some(RETRY_AFTER_SECS),
+        }
+    }
+
+    /// What went wrong, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// A parameter, header or body that cannot be understood.
@@ -67,11 +91,6 @@ impl Problem {
 
     pub fn body_timeout(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
-    }
-
-    /// What it says to people.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 
     /// The document itself.
@@ -184,6 +203,74 @@ impl From<StreamError> for Problem {
     }
 }
 
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        use StatusCode as S;
+        let problem = |status, code, challenge, advice: &str| {
+            let problem = Self::new(status, code, format!("{error}; {advice}"));
+            Self { challenge, ..problem }
+        };
+        // RFC 6750, section 3.
+        let missing = Some(r#"Bearer realm="messages""#);
+        let invalid = Some(r#"Bearer realm="messages", error="invalid_token""#);
+        let scope = Some(r#"Bearer realm="messages", error="insufficient_scope""#);
+        match error {
+            AuthError::Missing => {
+                let advice = "send it as `Authorization: Bearer TOKEN`; `messages token` makes one";
+                problem(S::UNAUTHORIZED, "missing_token", missing, advice)
+            }
+            AuthError::Invalid(_) => {
+                problem(S::UNAUTHORIZED, "invalid_token", invalid, "get another one")
+            }
+            AuthError::Expired => {
+                let advice = "get another one and go on where you are";
+                problem(S::UNAUTHORIZED, "token_expired", invalid, advice)
+            }
+            AuthError::LinkExpired => {
+                problem(S::UNAUTHORIZED, "url_expired", missing, "ask whoever made it for another")
+            }
+            AuthError::BadLink => {
+                problem(S::UNAUTHORIZED, "invalid_signature", missing, "use it as it was made")
+            }
+            AuthError::BadTicket => {
+                let advice = "every request needs a new one, from POST /v1/auth/ticket";
+                problem(S::UNAUTHORIZED, "invalid_ticket", missing, advice)
+            }
+            AuthError::TokenInUrl => {
+                let advice = "send it as `Authorization: Bearer TOKEN`, or get a ticket with POST /v1/auth/ticket";
+                problem(S::BAD_REQUEST, "token_in_url", missing, advice)
+            }
+            AuthError::Forbidden { .. } => {
+                problem(S::FORBIDDEN, "forbidden", scope, "use a token that grants it")
+            }
+            AuthError::NeedsToken => {
+                let advice = "send it as `Authorization: Bearer TOKEN`";
+                problem(S::FORBIDDEN, "forbidden", scope, advice)
+            }
+            AuthError::TooManyTickets => Self {
+                retry_after_secs: Some(RETRY_AFTER_SECS),
+                ..problem(S::TOO_MANY_REQUESTS, "too_many_tickets", None, "try again later")
+            },
+            AuthError::Random(_) => {
+                problem(S::INTERNAL_SERVER_ERROR, "no_randomness", None, "look at the system")
+            }
+        }
+    }
+}
+
+impl From<Exceeded> for Problem {
+    fn from(exceeded: Exceeded) -> Self {
+        let detail = format!("{exceeded}; try again later");
+        let code = match exceeded.what {
+            Share::Requests => "too_many_requests",
+            Share::Creations => "too_many_creations",
+            Share::Reads => "too_many_reads",
+        };
+        let retry_after_secs = Some(exceeded.retry_after_secs);
+        Self { retry_after_secs, ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
+    }
+}
+
 /// The members in the order in which a person reads them.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -208,7 +295,8 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
-        let Self { status, code, detail, tail, closed, producer } = self;
+        let Self { status, code, detail, tail, closed, producer, challenge, retry_after_secs } =
+            self;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
@@ -217,8 +305,11 @@ impl IntoResponse for Problem {
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        if let Some(secs) = retry_after_secs {
+            headers.insert(header::RETRY_AFTER, secs.into());
+        }
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         for (name, number) in producer {
             headers.insert(name, number.into());
