@@ -131,20 +131,33 @@ impl Commits {
     /// # Errors
     /// Nothing is taken any more.
     pub fn enqueue(&self, entry: Entry) -> Result<Ticket, CommitFailed> {
+        self.enqueue_both(entry, None)
+    }
+
+    /// As [`Commits::enqueue`], with another change that becomes durable in the same step or not at
+    /// all.
+    ///
+    /// # Errors
+    /// Nothing is taken any more.
+    pub fn enqueue_both(&self, entry: Entry, next: Option<Entry>) -> Result<Ticket, CommitFailed> {
         let mut queue = self.queue();
         if queue.stop || self.trouble() == Some(Trouble::Failed) {
             return Err(CommitFailed);
         }
-        let bytes = frame_bytes(&entry.change);
+        let bytes =
+            frame_bytes(&entry.change) + next.as_ref().map_or(0, |next| frame_bytes(&next.change));
         let fits = |group: &&mut Group| group.bytes + bytes <= COMMIT_BYTES_MAX;
         if let Some(group) = queue.groups.back_mut().filter(fits) {
             group.entries.push(entry);
+            group.entries.extend(next);
             group.bytes += bytes;
             return Ok(group.ticket.clone());
         }
         let ticket = Ticket(Arc::new(SetOnce::new()));
         queue.last = ticket.clone();
-        queue.groups.push_back(Group { entries: vec![entry], bytes, ticket: ticket.clone() });
+        let mut entries = vec![entry];
+        entries.extend(next);
+        queue.groups.push_back(Group { entries, bytes, ticket: ticket.clone() });
         let was_idle = queue.groups.len() == 1;
         drop(queue);
         if was_idle {

@@ -75,6 +75,33 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub reader_stall_secs: u64,
 
+    /// Seconds for which a long poll waits before it is answered with nothing new.
+    #[arg(long, env = "LONG_POLL_SECS", default_value_t = 20, value_name = "SECS",
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub long_poll_secs: u64,
+
+    /// Seconds, and up to a quarter more, for which a reader of server-sent events stays connected
+    /// before it has to come back. It goes on where it was.
+    #[arg(long, env = "SSE_SECS", default_value_t = 60, value_name = "SECS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub sse_secs: u64,
+
+    /// What clients reach this server as, for example `https://streams.example.com`. Stands in what
+    /// it tells of itself. [default: as the request says, with http]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Origins whose web pages may use this server, separated by commas, for example
+    /// `https://app.example.com`; `*` for all, `none` for none but its own.
+    #[arg(
+        long,
+        env = "CORS_ORIGINS",
+        default_value = "*",
+        value_name = "ORIGINS",
+        value_delimiter = ','
+    )]
+    pub cors_origins: Vec<String>,
+
     /// Seconds that open requests get to end when the server is asked to stop.
     #[arg(long, env = "DRAIN_SECS", default_value_t = 10, value_name = "SECS")]
     pub drain_secs: u64,

@@ -126,7 +126,7 @@ impl Flusher {
         let mut dirty = self.commits.take_dirty();
         // An earlier life of a name leaves the store before the next one enters it. Whenever a new
         // life is on the list, the end of the earlier one is visible.
-        dirty.sort_by_key(|channel| !channel.is_replaced());
+        dirty.sort_by_key(|channel| !channel.is_gone());
         let mut waiting: VecDeque<Waiting> = dirty
             .into_iter()
             .map(|channel| Waiting { target: channel.durable(), channel })

@@ -10,6 +10,28 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// One record, and so one entry of the journal: several must fit a segment.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 
+/// The body of one append that is applied as a whole.
+pub const APPEND_BYTES_MAX: usize = 8 << 20;
+
+/// JSON messages in one append: their lengths go with it through the journal.
+pub const APPEND_MESSAGES_MAX: usize = 65_536;
+
+/// The name of an idempotent producer, or a `Stream-Seq`.
+pub const WRITER_TEXT_BYTES_MAX: usize = 256;
+
+/// Idempotent producers that one stream remembers.
+pub const PRODUCERS_PER_STREAM_MAX: usize = 16_384;
+
+/// What is remembered of the appends of one producer, so that one that comes again late is answered
+/// as it was the first time. More than any client has on its way at once.
+pub const PRODUCER_RESULTS_KEPT: usize = 16;
+
+/// Streams that branch off one from the other: each loads the one before it.
+pub const FORK_DEPTH_MAX: usize = 128;
+
+/// The largest number that every protocol client can hold: 2^53 - 1.
+pub const PROTOCOL_NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// What one record costs in memory beside its bytes: its chunk, its place in the queues.
 pub const RECORD_OVERHEAD_BYTES: usize = 128;
 
@@ -102,3 +124,26 @@ pub const PRODUCTION_LINES_MAX: u64 = 1_000_000;
 
 /// Built-in producers at work at once.
 pub const PRODUCTIONS_MAX: usize = 100_000;
+
+/// The row of a stream that lives while it is used says at least this much more than it must, so that
+/// uses in between need not be written down.
+pub const TOUCH_SLACK_MS_MIN: u64 = 1_000;
+
+/// And at most this much.
+pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
+
+/// Expired streams that are looked up at once.
+pub const REAP_STREAMS_MAX: u32 = 256;
+
+/// What one answer of a catch-up read holds of what is in memory; the rest is another request.
+pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
+
+/// An idle reader of events gets a comment this often.
+pub const SSE_COMMENT_SECS: u64 = 15;
+
+/// A reader of events whose connection broke comes back after a time by chance between these two, so
+/// that not all of them come at once.
+pub const SSE_RETRY_MS_MIN: u64 = 500;
+
+/// See [`SSE_RETRY_MS_MIN`].
+pub const SSE_RETRY_MS_MAX: u64 = 2_500;

@@ -61,7 +61,7 @@ impl Productions {
                 },
                 () = stop.cancelled() => CloseReason::Interrupted,
             };
-            let close = Addition { record: "".into(), at: None, tied: true, close: Some(reason) };
+            let close = Addition { tied: true, ..Addition::close(reason) };
             if let Err(error) = streams.append_patiently(&produced, close).await {
                 tracing::debug!(%error, stream = %plan.name, "left for the next start to close");
             }
@@ -87,8 +87,8 @@ async fn produce(
     for i in 0..plan.lines {
         ticks.tick().await;
         let close = (i + 1 == plan.lines).then_some(CloseReason::Finished);
-        let record = format!("{i}: {}\n", plan.name).into();
-        let addition = Addition { record, at: None, tied: true, close };
+        let line = format!("{i}: {}\n", plan.name);
+        let addition = Addition { tied: true, close, ..Addition::bytes(line.into()) };
         streams.append_patiently(channel, addition).await?;
     }
     Ok(())

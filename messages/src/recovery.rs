@@ -2,11 +2,12 @@
 //! memory. Its cost grows with what is unstored, never with how much is stored.
 
 use crate::{
+    admission::Over,
     budget::Budget,
     channel::{Channel, HistoryMismatch, WindowMemory},
     committer::Commits,
     limits::LOAD_NAMES_MAX,
-    model::{Change, CloseReason, Offset, StreamId, StreamName},
+    model::{Change, CloseReason, Delete, Fork, Offset, StoredStream, StreamId, StreamName},
     store::{Store, StoreError},
     stream::{Addition, StreamError, Streams},
 };
@@ -38,65 +39,151 @@ pub struct Recovered {
     cost: usize,
 }
 
-/// Applies the changes of a journal to what the store has.
+/// Applies the changes of a journal to what the store has, at `now_ms`.
 ///
 /// # Errors
 /// The store does not answer, or the two do not belong together.
 pub async fn recover(
     store: &dyn Store,
     changes: Vec<(StreamId, Change)>,
+    now_ms: u64,
     memory: &Arc<WindowMemory>,
 ) -> Result<Recovered, RecoveryError> {
-    let mut ids: Vec<StreamId> = changes.iter().map(|(id, _)| *id).collect();
-    let replaced: BTreeSet<StreamId> =
-        changes.iter().filter_map(|(_, change)| replaces(change)).collect();
-    ids.extend(&replaced);
-    ids.sort_unstable();
-    ids.dedup();
-    let mut channels = BTreeMap::new();
-    for ids in ids.chunks(LOAD_NAMES_MAX) {
-        for stored in store.streams(ids).await? {
-            channels.insert(stored.id, Arc::new(Channel::load(stored, memory.clone())));
-        }
-    }
+    let ids = changes.iter().flat_map(|(id, change)| {
+        [Some(*id), replaces(change), fork(change).map(|fork| fork.source)].into_iter().flatten()
+    });
+    let stored = load(store, ids.collect()).await?;
+    let gone: BTreeSet<StreamId> = changes
+        .iter()
+        .flat_map(|(id, change)| [replaces(change), deletes(*id, change)])
+        .flatten()
+        .collect();
+    let mut recovery = Recovery { gone, channels: BTreeMap::new(), memory, now_ms };
     let mut recovered = Recovered { dirty: Vec::new(), live: Vec::new(), cost: 0 };
-    for old in replaced.iter().filter_map(|id| channels.remove(id)) {
-        old.writer().replaced = true;
-        let _ = old.publish_replaced();
-        recovered.dirty.push(old);
+    // In the order of their identities, in which a source comes before its forks.
+    for stream in stored.into_values() {
+        recovered.dirty.extend(recovery.load(stream)?);
     }
     let mut changed = BTreeSet::new();
     for (id, change) in changes {
-        if replaced.contains(&id) {
+        if recovery.gone.contains(&id) {
             continue;
         }
-        if let Change::Create(create) = &change {
-            let make = || Arc::new(Channel::new(id, create, memory.clone()));
-            channels.entry(id).or_insert_with(make);
-        }
-        let unknown = || HistoryMismatch { id, tail: Offset::ZERO, at: offset(&change) };
-        let channel = channels.get(&id).ok_or_else(unknown)?;
+        let channel = recovery.channel(id, &change)?;
         if let Some(cost) = channel.replay(change)? {
             recovered.cost += cost;
             if changed.insert(id) {
-                recovered.dirty.push(channel.clone());
+                recovered.dirty.push(channel);
             }
         }
     }
-    recovered.live.extend(channels.into_values().filter(|channel| channel.status().is_some()));
+    let is_live = |channel: &Arc<Channel>| channel.status().is_some() || channel.over().is_some();
+    recovered.live.extend(recovery.channels.into_values().filter(is_live));
     Ok(recovered)
+}
+
+/// The rows of the streams `ids` and of all that they branch off from.
+async fn load(
+    store: &dyn Store,
+    mut ids: BTreeSet<StreamId>,
+) -> Result<BTreeMap<StreamId, StoredStream>, RecoveryError> {
+    let mut found = BTreeMap::new();
+    while !ids.is_empty() {
+        let asked: Vec<StreamId> = std::mem::take(&mut ids).into_iter().collect();
+        for asked in asked.chunks(LOAD_NAMES_MAX) {
+            for stream in store.streams(asked).await? {
+                ids.extend(stream.fork.as_ref().map(|fork| fork.source));
+                found.insert(stream.id, stream);
+            }
+        }
+        ids.retain(|id| !found.contains_key(id));
+    }
+    Ok(found)
+}
+
+/// Channels on their way back into memory.
+struct Recovery<'a> {
+    /// Streams of which nothing is to be kept.
+    gone: BTreeSet<StreamId>,
+    channels: BTreeMap<StreamId, Arc<Channel>>,
+    memory: &'a Arc<WindowMemory>,
+    now_ms: u64,
+}
+
+impl Recovery<'_> {
+    fn source(
+        &self,
+        id: StreamId,
+        fork: Option<&Fork>,
+    ) -> Result<Option<Arc<Channel>>, HistoryMismatch> {
+        let Some(fork) = fork else { return Ok(None) };
+        let found = self.channels.get(&fork.source).cloned();
+        found.map(Some).ok_or(HistoryMismatch { id, tail: Offset::ZERO, at: fork.at })
+    }
+
+    /// Takes up what the store has. One that is gone is given back, for its rows to be removed.
+    fn load(&mut self, stream: StoredStream) -> Result<Option<Arc<Channel>>, HistoryMismatch> {
+        let id = stream.id;
+        if self.gone.contains(&id) {
+            if let Some(source) =
+                stream.fork.as_ref().and_then(|fork| self.channels.get(&fork.source))
+            {
+                let mut source = source.writer();
+                source.forks = source.forks.saturating_sub(1);
+            }
+            // Whatever it branches off from, nobody will read it.
+            let alone = StoredStream { fork: None, ..stream };
+            let channel = Arc::new(Channel::load(alone, None, self.memory.clone()));
+            channel.writer().over = Some(Over::Replaced);
+            let _ = channel.publish_replaced();
+            return Ok(Some(channel));
+        }
+        let source = self.source(id, stream.fork.as_ref())?;
+        let channel = Arc::new(Channel::load(stream, source, self.memory.clone()));
+        self.channels.insert(id, channel);
+        Ok(None)
+    }
+
+    /// The stream that a change belongs to.
+    fn channel(&mut self, id: StreamId, change: &Change) -> Result<Arc<Channel>, HistoryMismatch> {
+        if let Some(channel) = self.channels.get(&id) {
+            return Ok(channel.clone());
+        }
+        let Change::Create(create) = change else {
+            return Err(HistoryMismatch { id, tail: Offset::ZERO, at: offset(change) });
+        };
+        let source = self.source(id, create.fork.as_ref())?;
+        if let Some(source) = &source {
+            source.writer().forks += 1;
+        }
+        let channel = Channel::new(id, create, source, self.now_ms, self.memory.clone());
+        let channel = Arc::new(channel);
+        self.channels.insert(id, channel.clone());
+        Ok(channel)
+    }
 }
 
 fn replaces(change: &Change) -> Option<StreamId> {
     match change {
         Change::Create(create) => create.replaces,
-        Change::Append(_) => None,
+        Change::Append(_) | Change::Delete(_) => None,
     }
+}
+
+fn fork(change: &Change) -> Option<&Fork> {
+    match change {
+        Change::Create(create) => create.fork.as_ref(),
+        Change::Append(_) | Change::Delete(_) => None,
+    }
+}
+
+fn deletes(id: StreamId, change: &Change) -> Option<StreamId> {
+    matches!(change, Change::Delete(Delete::Whole)).then_some(id)
 }
 
 fn offset(change: &Change) -> Offset {
     match change {
-        Change::Create(_) => Offset::ZERO,
+        Change::Create(_) | Change::Delete(_) => Offset::ZERO,
         Change::Append(append) => append.chunk.at,
     }
 }
@@ -113,7 +200,7 @@ impl Recovered {
     pub fn orphans(&self) -> Vec<StreamName> {
         let is_orphan = |channel: &&Arc<Channel>| {
             let state = channel.writer();
-            state.tied && state.closed.is_none()
+            state.tied && state.closed.is_none() && state.over.is_none()
         };
         self.live.iter().filter(is_orphan).map(|channel| channel.name().clone()).collect()
     }
@@ -147,7 +234,7 @@ pub async fn close_orphans(
         };
         if is_orphan {
             let close = Some(CloseReason::Interrupted);
-            let addition = Addition { record: "".into(), at: None, tied: true, close };
+            let addition = Addition { tied: true, close, ..Addition::default() };
             streams.append_patiently(&channel, addition).await?;
         }
         Ok::<_, OrphanError>(usize::from(is_orphan))

@@ -3,6 +3,7 @@
 use crate::{
     budget::Budget,
     channel::WindowMemory,
+    clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
@@ -13,7 +14,7 @@ use crate::{
     production::Productions,
     recovery,
     store::{self, Store, StoreError},
-    stream::Streams,
+    stream::{Ground, Streams},
 };
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
@@ -59,8 +60,10 @@ impl Server {
         })?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
-        let core = Core::new(config, store.clone(), start, replay.mark);
-        let recovered = recovery::recover(&*store, replay.changes, &core.memory).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let now_ms = clock.now_ms();
+        let core = Core::new(config, store.clone(), clock, start, replay.mark);
+        let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
         let flusher = core.flusher(earlier).await?;
@@ -163,18 +166,25 @@ struct Core {
 }
 
 impl Core {
-    fn new(config: &Config, store: Arc<dyn Store>, start: u32, mark: Mark) -> Self {
+    fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        start: u32,
+        mark: Mark,
+    ) -> Self {
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
-        let streams = Arc::new(Streams::new(
-            store.clone(),
-            commits.clone(),
-            budget.clone(),
-            memory.clone(),
+        let streams = Arc::new(Streams::new(Ground {
+            store: store.clone(),
+            commits: commits.clone(),
+            budget: budget.clone(),
+            memory: memory.clone(),
+            clock,
             start,
-            config.stream_bytes_max,
-        ));
+            stream_bytes_max: config.stream_bytes_max,
+        }));
         Self { store, budget, memory, commits, streams }
     }
 
@@ -241,5 +251,7 @@ async fn sweep(streams: Arc<Streams>) {
     loop {
         ticks.tick().await;
         streams.sweep();
+        // What cannot be done now is done the next time.
+        while let Ok(true) = streams.reap().await {}
     }
 }

@@ -1,19 +1,29 @@
 //! The live half of a stream: its state for writers, its recent content and a wake-up for readers.
 
+mod frame;
+mod inherited;
+mod memory;
 mod visible;
 mod window;
 
+pub use frame::{Frame, FrameKey};
+pub use memory::WindowMemory;
+
 use crate::{
-    admission::State,
-    limits::{RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES},
+    admission::{Over, State},
+    limits::{
+        RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES, TOUCH_SLACK_MS_MAX, TOUCH_SLACK_MS_MIN,
+    },
     model::{
-        Append, Change, CloseReason, Create, Flush, Offset, StoredStream, StreamId, StreamName,
+        Append, Change, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset, StoredStream,
+        StreamId, StreamName, Writer, Writers, holds_messages,
     },
 };
 use bytes::Bytes;
+use frame::LastFrame;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio::sync::broadcast;
 use visible::Visible;
@@ -28,28 +38,57 @@ pub struct Channel {
     id: StreamId,
     name: StreamName,
     content_type: Arc<str>,
+    messages: bool,
+    lifetime: Lifetime,
+    source: Option<Source>,
     writer: Mutex<State>,
     visible: Mutex<Visible>,
+    frame: Mutex<LastFrame>,
     /// Says only that there is something new; readers take it by position. So one that lags
     /// misses nothing, and a slot is all the memory that a slow one costs.
     wake: broadcast::Sender<()>,
+    /// When the channel was last used at all.
     used_ms: AtomicU64,
+    /// When the stream was last read or written: it may live as long as that happens.
+    touched_ms: AtomicU64,
+    /// Until when the store lets it live.
+    stored_expires_ms: AtomicU64,
     memory: Arc<WindowMemory>,
+}
+
+/// The stream that a fork branches off from. It stays in memory with the fork.
+#[derive(Debug)]
+struct Source {
+    channel: Arc<Channel>,
+    fork: Fork,
 }
 
 /// What there is for a reader at its position.
 #[derive(Debug)]
 pub enum Glimpse {
     /// The next bytes.
-    Data(Bytes),
+    Data(Part),
     /// They have left memory: the store has them.
     Stored,
     /// Nothing yet, but there may be more.
     Tail,
     /// Nothing, and nothing will come.
     End(CloseReason),
-    /// The name has begun a new life and the content of this one is gone.
-    Replaced,
+    /// The life of the stream is over.
+    Over(Over),
+}
+
+/// Some bytes of a stream, whole records where it was begun at the beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes, at least one.
+    pub bytes: Bytes,
+    /// The position behind them.
+    pub end: Offset,
+    /// There is nothing more at the moment.
+    pub last: bool,
+    /// Nothing more will come.
+    pub closed: Option<CloseReason>,
 }
 
 /// What can be said about a stream from outside.
@@ -62,37 +101,59 @@ pub struct Status {
 }
 
 impl Channel {
-    /// A stream that begins. Readers see it once its creation is published.
+    /// A stream that begins at `now_ms`. Readers see it once its creation is published. A fork comes
+    /// with its source.
     #[must_use]
-    pub fn new(id: StreamId, create: &Create, memory: Arc<WindowMemory>) -> Self {
-        let stream = StoredStream {
-            id,
-            name: create.name.clone(),
-            content_type: create.content_type.clone(),
-            tail: Offset::ZERO,
-            tied: create.tied,
-            closed: None,
+    pub fn new(
+        id: StreamId,
+        create: &Create,
+        source: Option<Arc<Self>>,
+        now_ms: u64,
+        memory: Arc<WindowMemory>,
+    ) -> Self {
+        let channel = Self::with(StoredStream::new(id, create), false, source, memory);
+        channel.used_ms.store(now_ms, Relaxed);
+        channel.touched_ms.store(now_ms, Relaxed);
+        channel
+    }
+
+    /// A stream that the store has. A fork comes with its source.
+    #[must_use]
+    pub fn load(
+        stream: StoredStream,
+        source: Option<Arc<Self>>,
+        memory: Arc<WindowMemory>,
+    ) -> Self {
+        Self::with(stream, true, source, memory)
+    }
+
+    fn with(
+        stream: StoredStream,
+        exists: bool,
+        source: Option<Arc<Self>>,
+        memory: Arc<WindowMemory>,
+    ) -> Self {
+        let (visible, state) = (Visible::new(&stream, exists), State::new(&stream));
+        let StoredStream { id, name, content_type, lifetime, expires_ms, fork, .. } = stream;
+        debug_assert_eq!(fork.as_ref().map(|fork| fork.source), source.as_ref().map(|s| s.id));
+        let touched_ms = match (lifetime, expires_ms) {
+            (Lifetime::Idle { secs }, Some(ms)) => ms.saturating_sub(secs.saturating_mul(1000)),
+            _ => 0,
         };
-        Self::with(stream, false, memory)
-    }
-
-    /// A stream that the store has.
-    #[must_use]
-    pub fn load(stream: StoredStream, memory: Arc<WindowMemory>) -> Self {
-        Self::with(stream, true, memory)
-    }
-
-    fn with(stream: StoredStream, exists: bool, memory: Arc<WindowMemory>) -> Self {
-        let visible = Visible::new(&stream, exists);
-        let StoredStream { id, name, content_type, tail, tied, closed } = stream;
         Self {
             id,
             name,
+            messages: holds_messages(&content_type),
             content_type,
-            writer: Mutex::new(State { tail, closed, tied, replaced: false }),
+            lifetime,
+            source: source.zip(fork).map(|(channel, fork)| Source { channel, fork }),
+            writer: Mutex::new(state),
             visible: Mutex::new(visible),
+            frame: Mutex::default(),
             wake: broadcast::Sender::new(1),
             used_ms: AtomicU64::new(0),
+            touched_ms: AtomicU64::new(touched_ms),
+            stored_expires_ms: AtomicU64::new(expires_ms.unwrap_or(0)),
             memory,
         }
     }
@@ -115,8 +176,27 @@ impl Channel {
         &self.content_type
     }
 
+    /// Whether it holds JSON messages instead of bytes.
+    #[must_use]
+    pub fn holds_messages(&self) -> bool {
+        self.messages
+    }
+
+    /// When it goes away by itself.
+    #[must_use]
+    pub fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
+    /// What it branches off from.
+    #[must_use]
+    pub fn fork(&self) -> Option<&Fork> {
+        self.source.as_ref().map(|source| &source.fork)
+    }
+
     /// The state for writers. What is admitted must be enqueued for commit before the guard is
-    /// dropped, so that positions reach the journal in order.
+    /// dropped, so that positions reach the journal in order. Of a fork and its source, the fork is
+    /// locked first.
     pub fn writer(&self) -> MutexGuard<'_, State> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,15 +209,53 @@ impl Channel {
         result
     }
 
-    /// Remembers that somebody used the channel at `now_ms`, on the clock of its keeper.
-    pub fn touch(&self, now_ms: u64) {
+    /// Remembers that somebody looked for the channel at `now_ms`, so that it stays in memory.
+    pub fn mark_used(&self, now_ms: u64) {
         self.used_ms.store(now_ms, Relaxed);
     }
 
-    /// When the channel was last used.
+    /// When the channel was last looked for.
     #[must_use]
     pub fn used_ms(&self) -> u64 {
         self.used_ms.load(Relaxed)
+    }
+
+    /// Remembers that the stream was read or written at `now_ms`, which prolongs a life that depends
+    /// on it. Returns whether the flusher has to be told, which is seldom: the row says a little more
+    /// than it must.
+    #[must_use]
+    pub fn touch(&self, now_ms: u64) -> bool {
+        if !matches!(self.lifetime, Lifetime::Idle { .. }) {
+            return false;
+        }
+        self.touched_ms.fetch_max(now_ms, Relaxed);
+        let stored = self.stored_expires_ms.load(Relaxed);
+        self.expires_ms() > Some(stored) && self.with_visible(Visible::mark_dirty)
+    }
+
+    /// When it goes away if nobody uses it any more.
+    fn expires_ms(&self) -> Option<u64> {
+        self.lifetime.expires_ms(self.touched_ms.load(Relaxed))
+    }
+
+    /// What the row is to say of that: later, so that not every use has to be written down.
+    fn padded_expires_ms(&self) -> Option<u64> {
+        let slack = match self.lifetime {
+            Lifetime::Idle { secs } => {
+                (secs.saturating_mul(1000) / 16).clamp(TOUCH_SLACK_MS_MIN, TOUCH_SLACK_MS_MAX)
+            }
+            _ => 0,
+        };
+        self.expires_ms().map(|ms| ms.saturating_add(slack).min(i64::MAX as u64))
+    }
+
+    /// Whether its time is over at `now_ms`. A stream that lives while it is used is used by whoever
+    /// is connected to it.
+    #[must_use]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        let in_use =
+            matches!(self.lifetime, Lifetime::Idle { .. }) && self.wake.receiver_count() > 0;
+        !in_use && self.expires_ms().is_some_and(|ms| ms <= now_ms)
     }
 
     /// Readers wait here. Subscribe first and look with [`Channel::read`] then: what is published
@@ -153,13 +271,13 @@ impl Channel {
         let _ = self.wake.send(());
     }
 
-    /// What there is at byte `position`.
-    #[must_use]
-    pub fn read(&self, position: u64) -> Glimpse {
-        self.with_visible(|visible| visible.glimpse(position))
+    /// The frame for `key`, encoded unless it was the last that was asked for.
+    pub fn frame(&self, key: FrameKey, encode: impl FnOnce() -> Frame) -> Frame {
+        self.frame.lock().unwrap_or_else(PoisonError::into_inner).get(key, encode)
     }
 
-    /// The durable position and whether it is the last; `None` until the creation is durable.
+    /// The durable position and whether it is the last; `None` until the creation is durable and
+    /// when the life of the stream is over.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.with_visible(|visible| visible.status())
@@ -178,10 +296,10 @@ impl Channel {
         self.with_visible(Visible::publish_replaced)
     }
 
-    /// Whether the name has begun a new life.
+    /// Whether nothing of this life is to be kept.
     #[must_use]
-    pub fn is_replaced(&self) -> bool {
-        self.with_visible(|visible| visible.is_replaced())
+    pub fn is_gone(&self) -> bool {
+        self.with_visible(|visible| visible.is_gone())
     }
 
     /// Takes up a change from the journal of an earlier run, unless it is here already.
@@ -192,24 +310,47 @@ impl Channel {
     pub fn replay(&self, change: Change) -> Result<Option<usize>, HistoryMismatch> {
         let mut state = self.writer();
         match &change {
-            Change::Create(_) if self.status().is_some() => return Ok(None),
-            Change::Create(_) => {}
-            Change::Append(Append { chunk, tied, close }) => {
-                let (end, tail) = (chunk.end(), state.tail);
-                let is_here = end.bytes < tail.bytes
-                    || (end == tail && (close.is_none() || state.closed.is_some()));
-                if is_here {
+            Change::Create(_) => {
+                if self.with_visible(|visible| visible.is_created()) {
                     return Ok(None);
                 }
-                if chunk.at != tail || state.closed.is_some() {
-                    return Err(HistoryMismatch { id: self.id, tail, at: chunk.at });
+            }
+            Change::Append(append) => {
+                if !self.replay_append(&mut state, append)? {
+                    return Ok(None);
                 }
-                *state = State { tail: end, closed: *close, tied: *tied, replaced: false };
+            }
+            Change::Delete(Delete::Hidden) if state.over.is_some() => return Ok(None),
+            Change::Delete(delete) => {
+                state.over = Some(match delete {
+                    Delete::Hidden => Over::Hidden,
+                    Delete::Whole => Over::Deleted,
+                });
             }
         }
         let cost = change_cost(&change);
         let _ = self.publish(change, cost);
         Ok(Some(cost))
+    }
+
+    /// Returns whether the append is news.
+    fn replay_append(&self, state: &mut State, append: &Append) -> Result<bool, HistoryMismatch> {
+        let Append { chunk, tied, close, writer } = append;
+        let (end, tail) = (chunk.end(), state.tail);
+        let is_here =
+            end.bytes < tail.bytes || (end == tail && (close.is_none() || state.closed.is_some()));
+        if is_here {
+            return Ok(false);
+        }
+        if chunk.at != tail || state.closed.is_some() {
+            return Err(HistoryMismatch { id: self.id, tail, at: chunk.at });
+        }
+        (state.tail, state.closed, state.tied) = (end, *close, *tied);
+        if !writer.is_nobody() {
+            let writers = state.writers.get_or_insert_default();
+            writers.remember(writer, end, close.is_some());
+        }
+        Ok(true)
     }
 
     /// What the flusher has to write next; `None` when the store has everything.
@@ -222,13 +363,20 @@ impl Channel {
             tail: Offset::ZERO,
             tied: false,
             closed: None,
+            lifetime: self.lifetime,
+            expires_ms: self.padded_expires_ms(),
+            fork: self.fork().cloned(),
+            hidden: false,
+            forks: 0,
+            writers: Writers::default(),
         };
-        self.with_visible(|visible| visible.flush(stream))
+        self.with_visible(|visible| visible.flush(stream, self.expires_ms()))
     }
 
     /// The store has what `flush` says. At most `keep` bytes of what is stored stay in memory.
     /// Returns what the budget gets back.
     pub fn flushed(&self, flush: Flush, keep: usize) -> usize {
+        self.stored_expires_ms.store(flush.stream.expires_ms.unwrap_or(0), Relaxed);
         self.with_visible(|visible| visible.flushed(flush, keep))
     }
 
@@ -240,14 +388,14 @@ impl Channel {
     /// Where the durable content ends.
     #[must_use]
     pub fn durable(&self) -> Offset {
-        self.with_visible(|visible| visible.end())
+        self.with_visible(|visible| visible.tail())
     }
 
     /// Goes off the list of the flusher unless there is more to write. Returns what the budget
     /// gets back for changes that never needed a row.
     #[must_use]
     pub fn settle(&self) -> Option<usize> {
-        self.with_visible(Visible::settle)
+        self.with_visible(|visible| visible.settle(self.expires_ms()))
     }
 
     /// Whether the rows of the stream should be merged now: `many` were added, or it is complete.
@@ -290,42 +438,17 @@ pub struct HistoryMismatch {
 pub fn change_cost(change: &Change) -> usize {
     match change {
         Change::Create(create) => STREAM_OVERHEAD_BYTES + create.name.as_str().len(),
-        Change::Append(append) => RECORD_OVERHEAD_BYTES + append.chunk.body.len(),
-    }
-}
-
-/// The bytes that all windows hold together, and how many they may.
-#[derive(Debug)]
-pub struct WindowMemory {
-    bytes: AtomicUsize,
-    bytes_max: usize,
-}
-
-impl WindowMemory {
-    /// Windows that may hold `bytes_max` bytes of what is stored already.
-    #[must_use]
-    pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), bytes_max })
-    }
-
-    fn change(&self, before: usize, after: usize) {
-        if after > before {
-            self.bytes.fetch_add(after - before, Relaxed);
-        } else if after < before {
-            self.bytes.fetch_sub(before - after, Relaxed);
+        Change::Append(Append { chunk, writer, .. }) => {
+            append_cost(chunk.records() as usize, chunk.body.len(), writer)
         }
+        Change::Delete(_) => RECORD_OVERHEAD_BYTES,
     }
+}
 
-    /// What one stream may keep of its stored content: half of everything, nothing when
-    /// memory is full.
-    #[must_use]
-    pub fn keep_bytes(&self) -> usize {
-        if self.bytes.load(Relaxed) > self.bytes_max { 0 } else { self.bytes_max / 2 }
-    }
-
-    /// Whether memory is full.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.bytes.load(Relaxed) > self.bytes_max
-    }
+/// What an append takes from the budget until it is stored.
+#[must_use]
+pub fn append_cost(records: usize, bytes: usize, writer: &Writer) -> usize {
+    let writer = if writer.is_nobody() { 0 } else { RECORD_OVERHEAD_BYTES };
+    let lengths = if records > 1 { records * size_of::<u32>() } else { 0 };
+    RECORD_OVERHEAD_BYTES + bytes + lengths + writer
 }

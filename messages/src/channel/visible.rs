@@ -1,9 +1,17 @@
 //! What readers and the flusher may see of a stream: everything here is durable.
 
-use super::{Glimpse, Status, window::Window};
+use super::{Part, Status, window::Window};
 use crate::{
+    admission::Over,
     limits::{FLUSH_BYTES_MAX, READ_BYTES_MAX},
-    model::{Append, Change, Chunk, CloseReason, Flush, Offset, StoredStream},
+    model::{
+        Append, Change, Chunk, CloseReason, Delete, Flush, Offset, Producer, StoredStream, Writer,
+        Writers,
+    },
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
 };
 
 /// The visible half of a channel. `stored ≤ durable`, and the window has all between them.
@@ -15,10 +23,14 @@ pub(super) struct Visible {
     created: bool,
     closed: Option<CloseReason>,
     tied: bool,
-    /// The name has begun a new life; the content is gone.
-    replaced: bool,
+    /// How its life ended. With [`Over::Hidden`] the content stays for others.
+    over: Option<Over>,
     /// What the row of the store says; `None` while there is none.
     row: Option<Row>,
+    /// What the store knows of writers.
+    stored_writers: Writers,
+    /// Who wrote what the store does not know yet, and where that ends.
+    wrote: VecDeque<Wrote>,
     /// On the list of the flusher.
     dirty: bool,
     /// What the changes that wait for the flusher have taken from the budget.
@@ -32,6 +44,29 @@ struct Row {
     tail: Offset,
     tied: bool,
     closed: Option<CloseReason>,
+    hidden: bool,
+    expires_ms: Option<u64>,
+}
+
+impl Row {
+    fn of(stream: &StoredStream) -> Self {
+        let StoredStream { tail, tied, closed, hidden, expires_ms, .. } = *stream;
+        Self { tail, tied, closed, hidden, expires_ms }
+    }
+}
+
+#[derive(Debug)]
+struct Wrote {
+    end: Offset,
+    closes: bool,
+    writer: Writer,
+}
+
+impl Wrote {
+    /// Whether this belongs to a stream that ends at `tail` and is `closed`.
+    fn is_within(&self, tail: Offset, closed: bool) -> bool {
+        self.end.bytes < tail.bytes || (self.end == tail && (!self.closes || closed))
+    }
 }
 
 impl Visible {
@@ -44,28 +79,42 @@ impl Visible {
             created: exists,
             closed,
             tied,
-            replaced: false,
-            row: exists.then_some(Row { tail, tied, closed }),
+            over: stream.hidden.then_some(Over::Hidden),
+            row: exists.then(|| Row::of(stream)),
+            stored_writers: stream.writers.clone(),
+            wrote: VecDeque::new(),
             dirty: false,
             cost: 0,
             rows: 0,
         }
     }
 
-    pub fn glimpse(&mut self, position: u64) -> Glimpse {
-        if self.replaced {
-            return Glimpse::Replaced;
-        }
-        match self.window.read(position, READ_BYTES_MAX) {
-            None => Glimpse::Stored,
-            Some(bytes) if !bytes.is_empty() => Glimpse::Data(bytes),
-            Some(_) => self.closed.map_or(Glimpse::Tail, Glimpse::End),
-        }
+    /// What comes from `position` on: `None` when it has left memory; no bytes at the end.
+    pub fn part(&mut self, position: u64) -> Option<Part> {
+        let (bytes, end) = self.window.read(position, READ_BYTES_MAX)?;
+        let last = end == self.window.end();
+        Some(Part { bytes, end, last, closed: self.closed.filter(|_| last) })
+    }
+
+    pub fn chunk_at(&self, position: u64) -> Option<Chunk> {
+        self.window.chunk_at(position)
+    }
+
+    pub fn over(&self) -> Option<Over> {
+        self.over
+    }
+
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.closed
     }
 
     pub fn status(&self) -> Option<Status> {
-        let live = self.created && !self.replaced;
+        let live = self.created && self.over.is_none();
         live.then(|| Status { tail: self.window.end(), closed: self.closed })
+    }
+
+    pub fn is_created(&self) -> bool {
+        self.created
     }
 
     pub fn window_bytes(&self) -> usize {
@@ -76,85 +125,142 @@ impl Visible {
     pub fn publish(&mut self, change: Change, cost: usize) -> bool {
         match change {
             Change::Create(_) => self.created = true,
-            Change::Append(Append { chunk, tied, close }) => {
+            Change::Append(Append { chunk, tied, close, writer }) => {
                 self.window.push(chunk);
                 self.tied = tied;
                 self.closed = close;
+                if !writer.is_nobody() {
+                    let (end, closes) = (self.window.end(), close.is_some());
+                    self.wrote.push_back(Wrote { end, closes, writer });
+                }
             }
+            Change::Delete(Delete::Hidden) => self.over = Some(Over::Hidden),
+            Change::Delete(Delete::Whole) => self.end(Over::Deleted),
         }
         self.cost += cost;
-        !std::mem::replace(&mut self.dirty, true)
+        self.mark_dirty()
     }
 
     /// Takes up the end of this life. Returns whether the flusher has to be told.
     pub fn publish_replaced(&mut self) -> bool {
-        self.replaced = true;
+        self.end(Over::Replaced);
+        self.mark_dirty()
+    }
+
+    fn end(&mut self, over: Over) {
+        self.over = Some(over);
         self.window = Window::new(self.window.end());
+        self.wrote.clear();
+    }
+
+    /// Puts the stream on the list of the flusher. Returns whether it was not on it.
+    pub fn mark_dirty(&mut self) -> bool {
         !std::mem::replace(&mut self.dirty, true)
     }
 
-    fn row_is_current(&self) -> bool {
-        if self.replaced {
-            return self.row.is_none();
-        }
+    /// Whether nothing of the stream is to be kept.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.over, Some(Over::Replaced | Over::Deleted))
+    }
+
+    /// Whether the row says everything, with a stream that lives until `expires_ms` at least.
+    fn row_is_current(&self, expires_ms: Option<u64>) -> bool {
+        let Some(row) = self.row else {
+            return self.is_gone();
+        };
+        let hidden = self.over == Some(Over::Hidden);
         let Self { tied, closed, .. } = *self;
-        self.row == Some(Row { tail: self.window.end(), tied, closed })
+        let written = Row { tail: self.window.end(), tied, closed, hidden, ..row };
+        !self.is_gone() && row == written && expires_ms <= row.expires_ms && self.wrote.is_empty()
     }
 
     /// What the store lacks, at most [`FLUSH_BYTES_MAX`] bytes at a time; `None` for nothing.
-    pub fn flush(&self, stream: StoredStream) -> Option<Flush> {
-        if self.row_is_current() {
+    pub fn flush(&self, stream: StoredStream, expires_ms: Option<u64>) -> Option<Flush> {
+        if self.row_is_current(expires_ms) {
             return None;
         }
         let chunks = self.window.chunks_from(self.stored, FLUSH_BYTES_MAX);
         let tail = chunks.last().map_or(self.stored, Chunk::end);
         let complete = tail == self.window.end();
+        let closed = self.closed.filter(|_| complete);
         let bytes: usize = chunks.iter().map(|chunk| chunk.body.len()).sum();
+        let Writers { producers, seq } = self.writers_at(tail, closed.is_some());
         Some(Flush {
             stream: StoredStream {
                 tail,
                 tied: self.tied,
-                closed: self.closed.filter(|_| complete),
+                closed,
+                hidden: self.over == Some(Over::Hidden),
+                writers: Writers { producers: HashMap::new(), seq },
                 ..stream
             },
             from: self.row.map(|row| row.tail),
             chunks,
-            remove: self.replaced,
+            producers: producers.into_iter().collect(),
+            remove: self.is_gone(),
             cost: if complete { self.cost } else { bytes.min(self.cost) },
         })
+    }
+
+    /// The producers that the store does not know as they are at `tail`, and the last sequence there.
+    fn writers_at(&self, tail: Offset, closed: bool) -> Writers {
+        let mut writers =
+            Writers { producers: HashMap::new(), seq: self.stored_writers.seq.clone() };
+        for Wrote { end, closes, writer } in
+            self.wrote.iter().take_while(|wrote| wrote.is_within(tail, closed))
+        {
+            if let Some(stamp) = &writer.stamp
+                && !writers.producers.contains_key(&stamp.producer)
+                && let Some(known) = self.stored_writers.producers.get(&stamp.producer)
+            {
+                writers.producers.insert(stamp.producer.clone(), known.clone());
+            }
+            writers.remember(writer, *end, *closes);
+        }
+        writers
     }
 
     /// The store has what `flush` says. At most `keep` bytes of what is stored stay in memory.
     /// Returns what the budget gets back.
     pub fn flushed(&mut self, flush: Flush, keep: usize) -> usize {
-        let StoredStream { tail, tied, closed, .. } = flush.stream;
-        self.row = (!flush.remove).then_some(Row { tail, tied, closed });
-        self.stored = tail;
+        self.row = (!flush.remove).then(|| Row::of(&flush.stream));
+        self.stored = flush.stream.tail;
         self.rows = self.rows.saturating_add(flush.chunks.len() as u32);
         self.window.replace(flush.chunks);
         self.trim(keep);
+        self.stored_writers(flush.producers, flush.stream.writers.seq);
+        let closed = flush.stream.closed.is_some();
+        while self.wrote.front().is_some_and(|wrote| wrote.is_within(self.stored, closed)) {
+            self.wrote.pop_front();
+        }
         self.cost -= flush.cost;
         flush.cost
+    }
+
+    fn stored_writers(&mut self, producers: Vec<(Arc<str>, Producer)>, seq: Option<Arc<str>>) {
+        self.stored_writers.producers.extend(producers);
+        self.stored_writers.seq = seq;
     }
 
     /// Takes the word of the store for what it has, after a write whose outcome is unknown. A word
     /// that cannot be is not taken: the next write is refused then.
     pub fn resync(&mut self, row: Option<&StoredStream>) {
         let known =
-            |tail: Offset| tail.bytes >= self.stored.bytes && tail.bytes <= self.end().bytes;
+            |tail: Offset| tail.bytes >= self.stored.bytes && tail.bytes <= self.window.end().bytes;
         // A row can be gone only because it was to be removed; to insert it anew would leave a hole.
-        let is_missing = row.is_none() && self.row.is_some() && !self.replaced;
+        let is_missing = row.is_none() && self.row.is_some() && !self.is_gone();
         if is_missing || row.is_some_and(|row| !known(row.tail)) {
             return;
         }
-        self.row = row.map(|&StoredStream { tail, tied, closed, .. }| Row { tail, tied, closed });
+        // What is known of writers is written once more, which changes nothing.
+        self.row = row.map(Row::of);
         self.stored = row.map_or(self.stored, |row| row.tail);
     }
 
     /// Goes off the list of the flusher unless there is more to write. Returns what the budget
     /// gets back for changes that never needed a row.
-    pub fn settle(&mut self) -> Option<usize> {
-        if !self.row_is_current() {
+    pub fn settle(&mut self, expires_ms: Option<u64>) -> Option<usize> {
+        if !self.row_is_current(expires_ms) {
             return None;
         }
         self.dirty = false;
@@ -163,8 +269,9 @@ impl Visible {
 
     /// Whether the rows of the stream should be merged now: `many` were added, or it is complete.
     pub fn take_merge(&mut self, many: u32) -> bool {
-        let complete = self.closed.is_some() && self.row_is_current();
-        let due = !self.replaced && self.rows >= if complete { 2 } else { many };
+        let stored = self.row.is_some_and(|row| row.tail == self.window.end());
+        let complete = self.closed.is_some() && stored;
+        let due = !self.is_gone() && self.rows >= if complete { 2 } else { many };
         if due {
             self.rows = 0;
         }
@@ -176,11 +283,7 @@ impl Visible {
     }
 
     /// The durable position.
-    pub fn end(&self) -> Offset {
+    pub fn tail(&self) -> Offset {
         self.window.end()
-    }
-
-    pub fn is_replaced(&self) -> bool {
-        self.replaced
     }
 }

@@ -43,22 +43,29 @@ impl Window {
         }
     }
 
-    /// Bytes from `position` on, at most `max`: `None` when they are not here any more, empty at
-    /// the end. Small chunks are joined on the way and stay so: the first of many readers pays for
-    /// the copy, the others share it.
-    pub fn read(&mut self, position: u64, max: usize) -> Option<Bytes> {
+    /// What comes from `position` on and where it ends, see [`Chunk::part`]: `None` when it is not
+    /// here any more, empty at the end. Small chunks are joined on the way and stay so: the first of
+    /// many readers pays for the copy, the others share it.
+    pub fn read(&mut self, position: u64, max: usize) -> Option<(Bytes, Offset)> {
         if position < self.start_bytes() {
             return None;
         }
         if position >= self.end.bytes {
-            return Some(Bytes::new());
+            return Some((Bytes::new(), self.end));
         }
         let index = self.chunks.partition_point(|chunk| chunk.end().bytes <= position);
         self.join_from(index);
         let chunk = self.chunks.get(index)?;
-        let skip = (position - chunk.at.bytes) as usize;
-        let take = max.min(chunk.body.len() - skip);
-        Some(chunk.body.slice(skip..skip + take))
+        Some(chunk.part((position - chunk.at.bytes) as usize, max))
+    }
+
+    /// The chunk that holds byte `position`; `None` when it is not here.
+    pub fn chunk_at(&self, position: u64) -> Option<Chunk> {
+        if position < self.start_bytes() {
+            return None;
+        }
+        let index = self.chunks.partition_point(|chunk| chunk.end().bytes <= position);
+        self.chunks.get(index).cloned()
     }
 
     fn join_from(&mut self, index: usize) {
@@ -159,9 +166,12 @@ mod tests {
                         let position = index.index(model.len() + 1);
                         match window.read(position as u64, size) {
                             None => prop_assert!((position as u64) < stored.bytes),
-                            Some(got) => {
-                                prop_assert!(got.len() <= size && (position == model.len()) == got.is_empty());
+                            Some((got, end)) => {
+                                prop_assert_eq!(position == model.len(), got.is_empty());
                                 prop_assert_eq!(&got[..], &model[position..position + got.len()]);
+                                let next = ends.iter().find(|end| end.bytes > position as u64);
+                                prop_assert!(got.len() <= size || next == Some(&end));
+                                prop_assert!(ends.contains(&end) && end.bytes as usize == position + got.len());
                             }
                         }
                     }

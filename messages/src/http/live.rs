@@ -35,7 +35,7 @@ fn body(cursor: Cursor) -> Body {
     Body::from_stream(futures::stream::unfold(Some(cursor), |cursor| async {
         let mut cursor = cursor?;
         match cursor.next().await {
-            Ok(Piece::Data(bytes)) => Some((Ok(bytes), Some(cursor))),
+            Ok(Piece::Data(part)) => Some((Ok(part.bytes), Some(cursor))),
             Ok(Piece::End(_)) => None,
             Err(error) => Some((Err(error), None)),
         }

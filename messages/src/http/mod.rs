@@ -1,9 +1,14 @@
 //! HTTP: the only place that knows axum and hyper. A handler parses, makes one call, and answers.
 
+mod body;
+mod cors;
 mod health;
+mod jitter;
 mod live;
+mod parts;
 mod problem;
 mod produce;
+mod protocol;
 mod query;
 mod read;
 mod serve;
@@ -15,9 +20,12 @@ use crate::{config::Config, production::Productions, stream::Streams};
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Request, header::X_CONTENT_TYPE_OPTIONS},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Request,
+        header::{self, X_CONTENT_TYPE_OPTIONS},
+    },
     response::Response,
-    routing::get,
+    routing::{any, get},
 };
 use problem::Problem;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -33,6 +41,14 @@ pub struct App {
     /// The built-in producers.
     pub productions: Arc<Productions>,
     producer_idle: Duration,
+    /// How long a long poll waits.
+    long_poll: Duration,
+    /// About how long a reader of events may stay.
+    sse: Duration,
+    /// What clients see this server as; `None` for as they ask for it.
+    public_url: Option<Arc<str>>,
+    /// Web pages of whom may use it.
+    cors: cors::Origins,
     stop: CancellationToken,
 }
 
@@ -45,8 +61,35 @@ impl App {
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
-        let producer_idle = Duration::from_secs(config.producer_idle_secs);
-        Self { streams, productions, producer_idle, stop }
+        Self {
+            streams,
+            productions,
+            producer_idle: Duration::from_secs(config.producer_idle_secs),
+            long_poll: Duration::from_secs(config.long_poll_secs),
+            sse: Duration::from_secs(config.sse_secs),
+            public_url: config.public_url.as_deref().map(|url| url.trim_end_matches('/').into()),
+            cors: cors::Origins::new(&config.cors_origins),
+            stop,
+        }
+    }
+
+    /// A request body under the limits of this server.
+    fn incoming(&self, body: Body) -> body::Incoming {
+        body::Incoming::new(body, self.producer_idle, self.stop.clone())
+    }
+
+    /// What stands before the paths of this server for the sender of `headers`.
+    fn base_url(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.public_url {
+            return url.to_string();
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        format!("http://{}", host.unwrap_or("localhost"))
+    }
+
+    /// Whether everybody may read everything.
+    fn is_open(&self) -> bool {
+        true
     }
 }
 
@@ -73,8 +116,12 @@ impl<S> HttpService for S where
 /// would box a service and a future for every request and layer.
 pub fn service(app: App) -> impl HttpService {
     let nosniff = HeaderValue::from_static("nosniff");
+    let resource_policy = HeaderName::from_static("cross-origin-resource-policy");
+    let cross_origin = HeaderValue::from_static("cross-origin");
+    let cors = app.cors.clone();
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
+        .route("/v1/stream/{*name}", any(protocol::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })
@@ -82,5 +129,7 @@ pub fn service(app: App) -> impl HttpService {
         .with_state(app);
     ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
+        .layer(SetResponseHeaderLayer::if_not_present(resource_policy, cross_origin))
+        .layer(cors::Cors::layer(cors))
         .service(router)
 }

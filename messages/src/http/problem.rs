@@ -17,6 +17,17 @@ pub(super) const STREAM_CLOSED: HeaderName = HeaderName::from_static("stream-clo
 /// Why a stream is closed.
 pub(super) const STREAM_CLOSED_REASON: HeaderName = HeaderName::from_static("stream-closed-reason");
 
+/// The session of an idempotent producer.
+pub(super) const PRODUCER_EPOCH: HeaderName = HeaderName::from_static("producer-epoch");
+
+/// The append that must come next.
+pub(super) const PRODUCER_EXPECTED_SEQ: HeaderName =
+    HeaderName::from_static("producer-expected-seq");
+
+/// The append that came.
+pub(super) const PRODUCER_RECEIVED_SEQ: HeaderName =
+    HeaderName::from_static("producer-received-seq");
+
 /// An answer that says what went wrong.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -26,11 +37,13 @@ pub(super) struct Problem {
     /// Where the stream ends, when that helps to go on.
     tail: Option<Offset>,
     closed: Option<&'static str>,
+    /// What an idempotent producer has to know.
+    producer: Vec<(HeaderName, u64)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), tail: None, closed: None }
+        Self { status, code, detail: detail.into(), tail: None, closed: None, producer: vec![] }
     }
 
     /// A parameter, header or body that cannot be understood.
@@ -56,6 +69,11 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
     }
 
+    /// What it says to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The document itself.
     pub fn body(&self) -> String {
         json_line(&Document {
@@ -67,6 +85,10 @@ impl Problem {
             offset: self.tail.map(|tail| tail.to_string()),
             bytes: self.tail.map(|tail| tail.bytes),
         })
+    }
+
+    fn producer(self, numbers: impl IntoIterator<Item = (HeaderName, u64)>) -> Self {
+        Self { producer: numbers.into_iter().collect(), ..self }
     }
 
     /// With the place where the stream ends, so that its producer can go on.
@@ -102,6 +124,43 @@ impl From<StreamError> for Problem {
             }
             StreamError::Replaced => {
                 problem(S::CONFLICT, "stream_replaced", "read it from the beginning again")
+            }
+            StreamError::Hidden => problem(S::GONE, "stream_deleted", "choose another name"),
+            StreamError::Forked => {
+                problem(S::CONFLICT, "stream_has_forks", "delete them first, or choose another id")
+            }
+            StreamError::Differs(_) => {
+                problem(S::CONFLICT, "stream_exists", "choose another name, or delete it first")
+            }
+            StreamError::WrongType => {
+                problem(S::CONFLICT, "content_type_mismatch", "HEAD tells which one it has")
+            }
+            StreamError::Fenced { epoch } => {
+                problem(S::FORBIDDEN, "producer_fenced", "").producer([(PRODUCER_EPOCH, epoch)])
+            }
+            StreamError::NotFirst => problem(S::BAD_REQUEST, "producer_session_not_begun", ""),
+            StreamError::Gap { expected, received } => {
+                problem(S::CONFLICT, "producer_gap", "send what is missing first").producer([
+                    (PRODUCER_EXPECTED_SEQ, expected),
+                    (PRODUCER_RECEIVED_SEQ, received),
+                ])
+            }
+            StreamError::TooManyProducers => {
+                problem(S::CONFLICT, "too_many_producers", "use fewer producer ids")
+            }
+            StreamError::NotGreater => problem(S::CONFLICT, "sequence_not_greater", ""),
+            StreamError::BadJson => problem(S::BAD_REQUEST, "bad_json", ""),
+            StreamError::NoMessages => {
+                problem(S::BAD_REQUEST, "no_messages", "append an array with something in it")
+            }
+            StreamError::TooManyMessages => {
+                problem(S::PAYLOAD_TOO_LARGE, "too_many_messages", "append them in several parts")
+            }
+            StreamError::NoSource => problem(S::NOT_FOUND, "source_not_found", ""),
+            StreamError::SourceHidden => problem(S::CONFLICT, "source_deleted", ""),
+            StreamError::NoSuchPlace => problem(S::BAD_REQUEST, "bad_fork_offset", ""),
+            StreamError::ForkTooDeep => {
+                problem(S::CONFLICT, "fork_too_deep", "fork one that is nearer to the first")
             }
             StreamError::BeyondTail { tail } => problem(
                 S::RANGE_NOT_SATISFIABLE,
@@ -149,7 +208,7 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
-        let Self { status, code, detail, tail, closed } = self;
+        let Self { status, code, detail, tail, closed, producer } = self;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
@@ -160,6 +219,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        }
+        for (name, number) in producer {
+            headers.insert(name, number.into());
         }
         if let Some(tail) = tail {
             insert_text(headers, STREAM_NEXT_OFFSET, &tail.to_string());

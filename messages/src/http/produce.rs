@@ -1,10 +1,12 @@
 //! `POST /`: the built-in producer.
 
 use super::{
-    App, live,
+    App,
+    body::discard,
+    live,
     problem::{Problem, insert_text},
     query::{StartQuery, name},
-    upload::{discard, location},
+    upload::location,
 };
 use crate::{
     limits::{ID_BODY_BYTES_MAX, ID_BODY_WAIT_MS_MAX},

@@ -2,13 +2,14 @@
 
 use super::{
     App,
+    body::{Incoming, discard},
     problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text, json_line},
     query::{Close, UploadQuery},
 };
 use crate::{
     channel::Channel,
-    limits::{CONTENT_TYPE_BYTES_MAX, DISCARD_BYTES_MAX, DISCARD_WAIT_MS_MAX, RECORD_BYTES_MAX},
-    model::{CloseReason, Expected, Offset, StreamName},
+    limits::{CONTENT_TYPE_BYTES_MAX, RECORD_BYTES_MAX},
+    model::{CloseReason, Expected, Offset, StreamName, holds_messages},
     stream::{Addition, StreamError, Streams},
 };
 use axum::{
@@ -18,32 +19,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
-
-/// Below this a piece is copied: as it came, it would keep the whole read buffer of its connection
-/// in memory.
-const COPY_BYTES_MAX: usize = 32 << 10;
+use std::sync::Arc;
 
 /// Appends the request body piece by piece as it arrives.
 pub(super) async fn upload(
     State(app): State<App>,
     uri: Uri,
     headers: HeaderMap,
-    mut body: Body,
+    body: Body,
 ) -> Response {
     match Upload::begin(&app, &uri, &headers).await {
-        Ok(mut upload) => match upload.run(&mut body).await {
-            Ok(tail) => upload.done(tail),
-            Err(problem) => {
-                discard(body).await;
-                problem.into_response()
+        Ok(mut upload) => {
+            let mut body = app.incoming(body);
+            match upload.run(&mut body).await {
+                Ok(tail) => upload.done(tail),
+                Err(problem) => {
+                    body.discard().await;
+                    problem.into_response()
+                }
             }
-        },
+        }
         Err(problem) => {
             // Reading would ask a producer that waits for "100 Continue" to send what nobody wants.
             if !headers.contains_key(header::EXPECT) {
@@ -63,8 +60,6 @@ struct Upload {
     /// Where the next piece belongs; kept up when this is the only producer of the stream. Then
     /// the rest of a connection that was thought dead cannot get in between.
     at: Option<Expected>,
-    idle: Duration,
-    stop: CancellationToken,
     /// Where the stream ends as this producer has left it; `None` when it has not written yet or
     /// somebody else has come after it.
     left_at: Option<Offset>,
@@ -86,6 +81,9 @@ impl Upload {
     async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
         let content_type = content_type(headers)?;
+        if holds_messages(content_type) {
+            return Err(messages_elsewhere());
+        }
         let tied = close == Close::Always;
         let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
             app.streams.find_or_create(&name, content_type, tied).await?
@@ -94,43 +92,24 @@ impl Upload {
             let found = app.streams.find(&name).await;
             (found.map_err(refuse_beginning)?, false)
         };
-        let (streams, idle, stop) = (app.streams.clone(), app.producer_idle, app.stop.clone());
+        let streams = app.streams.clone();
         let left_at = created.then_some(Offset::ZERO);
         let leaving_at = None;
-        Ok(Self { streams, channel, created, close, at, idle, stop, left_at, leaving_at })
+        Ok(Self { streams, channel, created, close, at, left_at, leaving_at })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
-    async fn run(&mut self, body: &mut Body) -> Result<Offset, Problem> {
+    async fn run(&mut self, body: &mut Incoming) -> Result<Offset, Problem> {
         loop {
-            let Some(frame) = self.next_frame(body).await? else {
+            let next = body.next().await.map_err(|problem| problem.at(self.channel.durable()))?;
+            let Some(piece) = next else {
                 return self.append(Bytes::new(), true).await;
             };
-            let piece = frame.into_data().unwrap_or_default();
-            let tail = self.append_piece(piece, body.is_end_stream()).await?;
-            if body.is_end_stream() {
+            let tail = self.append_piece(piece, body.is_at_end()).await?;
+            if body.is_at_end() {
                 return Ok(tail);
             }
         }
-    }
-
-    /// What arrives next, `None` at the end of the body.
-    async fn next_frame(&self, body: &mut Body) -> Result<Option<Frame<Bytes>>, Problem> {
-        let waited = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => {
-                return Err(Problem::from(StreamError::Stopping).at(self.channel.durable()));
-            }
-            waited = tokio::time::timeout(self.idle, body.frame()) => waited,
-        };
-        let idle = self.idle;
-        let frame = waited.map_err(|_| {
-            let detail = format!(
-                "nothing has arrived for {idle:?}; what has is kept, go on with ?offset= and this offset"
-            );
-            Problem::body_timeout(detail).at(self.channel.durable())
-        })?;
-        frame.transpose().map_err(|_| Problem::bad_request("broken_off", "the body broke off"))
     }
 
     async fn append_piece(&mut self, mut piece: Bytes, last: bool) -> Result<Offset, Problem> {
@@ -145,15 +124,13 @@ impl Upload {
 
     async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
         let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
-        let record =
-            if record.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&record) } else { record };
         let (records, bytes) = (u64::from(!record.is_empty()), record.len() as u64);
         self.leaving_at = self.left_at.map(|offset| offset.advance(records, bytes));
         let tied = self.close == Close::Always;
-        let addition = Addition { record, at: self.at, tied, close };
+        let addition = Addition { at: self.at, tied, close, ..Addition::bytes(record) };
         let appended = self.streams.append(&self.channel, addition).await;
         self.leaving_at = None;
-        match appended {
+        match appended.map(|appended| appended.tail) {
             Ok(tail) => {
                 if self.at.is_some() || self.close != Close::Never {
                     self.at = Some(Expected::Exact(tail));
@@ -208,7 +185,7 @@ impl Drop for Upload {
         tokio::spawn(async move {
             for end in ends.into_iter().flatten() {
                 let (at, close) = (Some(Expected::Exact(end)), Some(CloseReason::BrokenOff));
-                let addition = Addition { record: Bytes::new(), at, tied: true, close };
+                let addition = Addition { at, tied: true, close, ..Addition::default() };
                 match streams.append_patiently(&channel, addition).await {
                     Err(StreamError::Moved { .. }) => {}
                     Err(error) => {
@@ -232,7 +209,7 @@ fn refuse_beginning(error: StreamError) -> StreamError {
 }
 
 /// The type that the creator of a stream gives it.
-fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok("application/octet-stream");
     };
@@ -248,18 +225,9 @@ pub(super) fn location(name: &StreamName) -> String {
     format!("/?id={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
 }
 
-/// Reads some of what a refused producer is still sending. Closing with unread input would reset
-/// the connection, and the answer might never be seen.
-pub(super) async fn discard(mut body: Body) {
-    let read = async {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > DISCARD_BYTES_MAX {
-                return;
-            }
-        }
-    };
-    // However far it came.
-    let _ = tokio::time::timeout(Duration::from_millis(DISCARD_WAIT_MS_MAX), read).await;
+/// For whoever takes a stream of JSON messages for bytes.
+pub(super) fn messages_elsewhere() -> Problem {
+    let detail = "an application/json stream holds messages, not bytes; it is read and written at \
+                  /v1/stream/{name}. For lines of JSON, application/x-ndjson will do";
+    Problem::new(StatusCode::CONFLICT, "json_stream", detail)
 }

@@ -13,13 +13,30 @@
 //!   3 create   stream u64 | tied u8 | replaces u64 (0: none) | name u16+bytes | type u16+bytes
 //!   4 append   stream u64 | tied u8 | close u8 (0: open) | records u64 | bytes u64
 //!              | count u32 | count times length u32 | body
+//!   5 create   as 3, and then
+//!              | lifetime u8 (0: unlimited, 1: idle seconds, 2: until ms) | number u64
+//!              | fork u8 (0: none; the rest only with 1, or 2 without the anchor)
+//!              | source u64 | source name u16+bytes | at: records u64, bytes u64
+//!              | anchor: records u64, bytes u64 | beyond u64
+//!   6 append   as 4, but before its records u64
+//!              | stamp u8 (0: none) with 1: producer u16+bytes | epoch u64 | seq u64
+//!              | sequence u8 (0: none) with 1: text u16+bytes
+//!   7 delete   stream u64 | hidden u8
 //! ```
+//!
+//! Version 1 has kinds 1 to 4, which are still used wherever they suffice.
 
-use crate::model::{Append, Change, Chunk, CloseReason, Create, Lengths, Offset, StreamId};
+use crate::model::{
+    Append, Change, Chunk, CloseReason, Create, Delete, Fork, ForkPoint, Lengths, Lifetime, Offset,
+    Stamp, StreamId, Writer,
+};
 use bytes::Bytes;
 
-/// The layout that this code reads and writes.
-pub const VERSION: u32 = 1;
+/// The layout that this code writes.
+pub const VERSION: u32 = 2;
+
+/// The oldest layout that it reads.
+pub const VERSION_MIN: u32 = 1;
 
 /// Bytes of a frame beside its payload.
 pub const FRAME_HEAD_BYTES: usize = 24;
@@ -33,6 +50,9 @@ const BEGIN: u8 = 1;
 const SEAL: u8 = 2;
 const CREATE: u8 = 3;
 const APPEND: u8 = 4;
+const CREATE_MORE: u8 = 5;
+const APPEND_BY: u8 = 6;
+const DELETE: u8 = 7;
 
 /// One frame of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +83,17 @@ pub struct Found {
 pub fn frame_bytes(change: &Change) -> usize {
     FRAME_HEAD_BYTES
         + match change {
-            Change::Create(create) => 22 + create.name.as_str().len() + create.content_type.len(),
-            Change::Append(Append { chunk, .. }) => {
-                31 + 4 * chunk.records() as usize + chunk.body.len()
+            Change::Create(create) => {
+                let fork =
+                    create.fork.as_ref().map_or(0, |fork| 50 + fork.source_name.as_str().len());
+                32 + create.name.as_str().len() + create.content_type.len() + fork
             }
+            Change::Append(Append { chunk, writer, .. }) => {
+                let stamp = writer.stamp.as_ref().map_or(0, |stamp| 18 + stamp.producer.len());
+                let seq = writer.seq.as_ref().map_or(0, |seq| 2 + seq.len());
+                33 + 4 * chunk.records() as usize + chunk.body.len() + stamp + seq
+            }
+            Change::Delete(_) => 10,
         }
 }
 
@@ -114,33 +141,86 @@ fn end_frame(start: usize, last: bool, out: &mut [u8]) {
 
 fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
     match change {
-        Change::Create(create) => {
-            out.push(CREATE);
-            out.extend_from_slice(&stream.0.to_le_bytes());
-            out.push(u8::from(create.tied));
-            out.extend_from_slice(&create.replaces.map_or(0, |id| id.0).to_le_bytes());
-            for text in [create.name.as_str(), &create.content_type] {
-                out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-                out.extend_from_slice(text.as_bytes());
-            }
-        }
-        Change::Append(Append { chunk, tied, close }) => {
-            out.push(APPEND);
-            out.extend_from_slice(&stream.0.to_le_bytes());
-            out.push(u8::from(*tied));
-            out.push(close.map_or(0, close_code));
-            out.extend_from_slice(&chunk.at.records.to_le_bytes());
-            out.extend_from_slice(&chunk.at.bytes.to_le_bytes());
-            out.extend_from_slice(&(chunk.records() as u32).to_le_bytes());
-            match &chunk.lengths {
-                Lengths::One => out.extend_from_slice(&(chunk.body.len() as u32).to_le_bytes()),
-                Lengths::Many(many) => {
-                    many.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()))
-                }
-            }
-            out.extend_from_slice(&chunk.body);
+        Change::Create(create) => encode_create(stream, create, out),
+        Change::Append(append) => encode_append(stream, append, out),
+        Change::Delete(delete) => {
+            out.push(DELETE);
+            put_u64(stream.0, out);
+            out.push(u8::from(*delete == Delete::Hidden));
         }
     }
+}
+
+fn put_u64(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_offset(offset: Offset, out: &mut Vec<u8>) {
+    put_u64(offset.records, out);
+    put_u64(offset.bytes, out);
+}
+
+fn encode_create(stream: StreamId, create: &Create, out: &mut Vec<u8>) {
+    let Create { name, content_type, tied, replaces, lifetime, fork } = create;
+    let plain = *lifetime == Lifetime::Unlimited && fork.is_none();
+    out.push(if plain { CREATE } else { CREATE_MORE });
+    put_u64(stream.0, out);
+    out.push(u8::from(*tied));
+    put_u64(replaces.map_or(0, |id| id.0), out);
+    put_text(name.as_str(), out);
+    put_text(content_type, out);
+    if plain {
+        return;
+    }
+    let (kind, number) = match *lifetime {
+        Lifetime::Unlimited => (0, 0),
+        Lifetime::Idle { secs } => (1, secs),
+        Lifetime::Until { ms } => (2, ms),
+    };
+    out.push(kind);
+    put_u64(number, out);
+    let Some(Fork { source, source_name, at, asked }) = fork else {
+        out.push(0);
+        return;
+    };
+    out.push(if asked.anchor.is_some() { 1 } else { 2 });
+    put_u64(source.0, out);
+    put_text(source_name.as_str(), out);
+    put_offset(*at, out);
+    put_offset(asked.anchor.unwrap_or_default(), out);
+    put_u64(asked.beyond, out);
+}
+
+fn encode_append(stream: StreamId, append: &Append, out: &mut Vec<u8>) {
+    let Append { chunk, tied, close, writer } = append;
+    out.push(if writer.is_nobody() { APPEND } else { APPEND_BY });
+    put_u64(stream.0, out);
+    out.push(u8::from(*tied));
+    out.push(close.map_or(0, close_code));
+    if !writer.is_nobody() {
+        out.push(u8::from(writer.stamp.is_some()));
+        if let Some(Stamp { producer, epoch, seq }) = &writer.stamp {
+            put_text(producer, out);
+            put_u64(*epoch, out);
+            put_u64(*seq, out);
+        }
+        out.push(u8::from(writer.seq.is_some()));
+        if let Some(seq) = &writer.seq {
+            put_text(seq, out);
+        }
+    }
+    put_offset(chunk.at, out);
+    out.extend_from_slice(&(chunk.records() as u32).to_le_bytes());
+    match &chunk.lengths {
+        Lengths::One => out.extend_from_slice(&(chunk.body.len() as u32).to_le_bytes()),
+        Lengths::Many(many) => many.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
+    }
+    out.extend_from_slice(&chunk.body);
 }
 
 /// Stored: never change one.
@@ -172,33 +252,75 @@ pub fn decode(bytes: &[u8], tag: u64) -> Option<Found> {
 
 fn decode_payload(payload: &[u8]) -> Option<Frame> {
     let mut reader = Reader(payload);
-    Some(match reader.u8()? {
-        BEGIN => Frame::Begin(reader.u32()?, reader.u64()?),
-        SEAL => Frame::Seal,
-        CREATE => {
-            let stream = StreamId(reader.u64()?);
-            let tied = reader.u8()? != 0;
-            let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
-            let name = reader.text()?.parse().ok()?;
-            let content_type = reader.text()?.into();
-            Frame::Change(stream, Change::Create(Create { name, content_type, tied, replaces }))
-        }
-        APPEND => {
-            let stream = StreamId(reader.u64()?);
-            let tied = reader.u8()? != 0;
-            let close = match reader.u8()? {
-                0 => None,
-                1 => Some(CloseReason::Finished),
-                2 => Some(CloseReason::Interrupted),
-                3 => Some(CloseReason::BrokenOff),
-                _ => return None,
-            };
-            let at = Offset { records: reader.u64()?, bytes: reader.u64()? };
-            let chunk = decode_chunk(at, &mut reader)?;
-            Frame::Change(stream, Change::Append(Append { chunk, tied, close }))
-        }
+    let kind = reader.u8()?;
+    match kind {
+        BEGIN => return Some(Frame::Begin(reader.u32()?, reader.u64()?)),
+        SEAL => return Some(Frame::Seal),
+        _ => {}
+    }
+    let stream = StreamId(reader.u64()?);
+    let change = match kind {
+        CREATE | CREATE_MORE => Change::Create(decode_create(kind == CREATE_MORE, &mut reader)?),
+        APPEND | APPEND_BY => Change::Append(decode_append(kind == APPEND_BY, &mut reader)?),
+        DELETE if reader.u8()? == 0 => Change::Delete(Delete::Whole),
+        DELETE => Change::Delete(Delete::Hidden),
         _ => return None,
-    })
+    };
+    Some(Frame::Change(stream, change))
+}
+
+fn decode_create(more: bool, reader: &mut Reader<'_>) -> Option<Create> {
+    let tied = reader.u8()? != 0;
+    let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
+    let name = reader.text()?.parse().ok()?;
+    let content_type = reader.text()?.into();
+    let (mut lifetime, mut fork) = (Lifetime::Unlimited, None);
+    if more {
+        lifetime = match (reader.u8()?, reader.u64()?) {
+            (0, _) => Lifetime::Unlimited,
+            (1, secs) => Lifetime::Idle { secs },
+            (2, ms) => Lifetime::Until { ms },
+            _ => return None,
+        };
+        fork = match reader.u8()? {
+            0 => None,
+            kind => Some(decode_fork(kind == 1, reader)?),
+        };
+    }
+    Some(Create { name, content_type, tied, replaces, lifetime, fork })
+}
+
+fn decode_fork(anchored: bool, reader: &mut Reader<'_>) -> Option<Fork> {
+    let source = StreamId(reader.u64()?);
+    let source_name = reader.text()?.parse().ok()?;
+    let (at, anchor) = (reader.offset()?, reader.offset()?);
+    let asked = ForkPoint { anchor: anchored.then_some(anchor), beyond: reader.u64()? };
+    Some(Fork { source, source_name, at, asked })
+}
+
+fn decode_append(by: bool, reader: &mut Reader<'_>) -> Option<Append> {
+    let tied = reader.u8()? != 0;
+    let close = match reader.u8()? {
+        0 => None,
+        1 => Some(CloseReason::Finished),
+        2 => Some(CloseReason::Interrupted),
+        3 => Some(CloseReason::BrokenOff),
+        _ => return None,
+    };
+    let mut writer = Writer::NOBODY;
+    if by {
+        if reader.u8()? != 0 {
+            let producer = reader.text()?.into();
+            let (epoch, seq) = (reader.u64()?, reader.u64()?);
+            writer.stamp = Some(Stamp { producer, epoch, seq });
+        }
+        if reader.u8()? != 0 {
+            writer.seq = Some(reader.text()?.into());
+        }
+    }
+    let at = reader.offset()?;
+    let chunk = decode_chunk(at, reader)?;
+    Some(Append { chunk, tied, close, writer })
 }
 
 fn decode_chunk(at: Offset, reader: &mut Reader<'_>) -> Option<Chunk> {
@@ -236,6 +358,9 @@ impl<'a> Reader<'a> {
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
+    fn offset(&mut self) -> Option<Offset> {
+        Some(Offset { records: self.u64()?, bytes: self.u64()? })
+    }
     fn text(&mut self) -> Option<&'a str> {
         let length = self.array().map(u16::from_le_bytes)?;
         std::str::from_utf8(self.take(length.into())?).ok()
@@ -247,32 +372,64 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn change() -> impl Strategy<Value = Change> {
-        let create = ("[a-zé/]{1,40}", "[a-z/]{0,20}", any::<bool>(), 0u64..3).prop_map(
-            |(name, content_type, tied, replaces)| {
+    fn offset() -> impl Strategy<Value = Offset> {
+        any::<(u32, u32)>()
+            .prop_map(|(records, bytes)| Offset { records: records.into(), bytes: bytes.into() })
+    }
+
+    fn create() -> impl Strategy<Value = Change> {
+        let lifetime = prop_oneof![
+            2 => Just(Lifetime::Unlimited),
+            1 => any::<u64>().prop_map(|secs| Lifetime::Idle { secs }),
+            1 => any::<u64>().prop_map(|ms| Lifetime::Until { ms }),
+        ];
+        let fork =
+            (any::<u64>(), "[a-z/]{1,20}", offset(), prop::option::of(offset()), any::<u64>())
+                .prop_map(|(source, name, at, anchor, beyond)| Fork {
+                    source: StreamId(source),
+                    source_name: name.parse().expect("valid"),
+                    at,
+                    asked: ForkPoint { anchor, beyond },
+                });
+        let basics = ("[a-zé/]{1,40}", "[a-z/]{0,20}", any::<bool>(), 0u64..3);
+        (basics, lifetime, prop::option::of(fork)).prop_map(
+            |((name, content_type, tied, replaces), lifetime, fork)| {
                 Change::Create(Create {
                     name: name.parse().expect("valid"),
                     content_type: content_type.into(),
                     tied,
                     replaces: Some(StreamId(replaces)).filter(|id| id.0 != 0),
+                    lifetime,
+                    fork,
                 })
             },
-        );
+        )
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
         let reasons = prop_oneof![
             Just(None),
             Just(Some(CloseReason::Finished)),
             Just(Some(CloseReason::Interrupted)),
             Just(Some(CloseReason::BrokenOff)),
         ];
-        let append = (prop::collection::vec(1u32..20, 0..5), any::<(u32, u32, bool)>(), reasons)
-            .prop_map(|(lengths, (records, bytes, tied), close)| {
+        let stamp = ("[a-zé]{1,20}", any::<u64>(), any::<u64>())
+            .prop_map(|(producer, epoch, seq)| Stamp { producer: producer.into(), epoch, seq });
+        let seq = "[0-9]{0,9}".prop_map(|seq| seq.into());
+        let writer = (prop::option::of(stamp), prop::option::of(seq))
+            .prop_map(|(stamp, seq)| Writer { stamp, seq });
+        let lengths = prop::collection::vec(1u32..20, 0..5);
+        let append = (lengths, offset(), any::<bool>(), reasons, writer).prop_map(
+            |(lengths, at, tied, close, writer)| {
                 let body = vec![7; lengths.iter().sum::<u32>() as usize].into();
                 let lengths =
                     if lengths.len() == 1 { Lengths::One } else { Lengths::Many(lengths.into()) };
-                let at = Offset { records: records.into(), bytes: bytes.into() };
-                Change::Append(Append { chunk: Chunk { at, lengths, body }, tied, close })
-            });
-        prop_oneof![create, append]
+                Change::Append(Append { chunk: Chunk { at, lengths, body }, tied, close, writer })
+            },
+        );
+        let delete =
+            prop_oneof![Just(Delete::Whole), Just(Delete::Hidden)].prop_map(Change::Delete);
+        prop_oneof![4 => create(), 4 => append, 1 => delete]
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Reading one segment file back, and telling a torn end from damage.
 
-use super::codec::{self, Found, Frame, VERSION};
+use super::codec::{self, Found, Frame, VERSION, VERSION_MIN};
 use crate::model::{Change, StreamId};
 use memchr::memmem;
 use std::io;
@@ -26,7 +26,9 @@ pub enum ReplayError {
         file: String,
     },
     /// Written by another version of this program.
-    #[error("file {file} has journal format {found}, this program reads format {VERSION}")]
+    #[error(
+        "file {file} has journal format {found}, this program reads {VERSION_MIN} to {VERSION}"
+    )]
     Version {
         /// The segment file.
         file: String,
@@ -63,7 +65,7 @@ impl Scan {
         else {
             return Ok(Self::default());
         };
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(ReplayError::Version { file: file.into(), found: version });
         }
         let mut scan = Self { last_batch: batch, whole: true, tag, ..Self::default() };

@@ -1,6 +1,6 @@
 //! What can happen to a stream: the entries of the journal.
 
-use super::{Chunk, CloseReason, StreamId, StreamName};
+use super::{Chunk, CloseReason, Fork, Lifetime, StreamId, StreamName, Writer};
 use std::sync::Arc;
 
 /// One durable step in the life of a stream.
@@ -10,6 +10,8 @@ pub enum Change {
     Create(Create),
     /// Records are added, the stream is closed, or both at once.
     Append(Append),
+    /// The stream goes away.
+    Delete(Delete),
 }
 
 /// The beginning of a stream.
@@ -23,6 +25,10 @@ pub struct Create {
     pub tied: bool,
     /// The earlier life of the same name, which ends in the same step.
     pub replaces: Option<StreamId>,
+    /// When it goes away by itself.
+    pub lifetime: Lifetime,
+    /// What it branches off from.
+    pub fork: Option<Fork>,
 }
 
 /// More content, the end, or both.
@@ -34,4 +40,15 @@ pub struct Append {
     pub tied: bool,
     /// Set when nothing comes after it.
     pub close: Option<CloseReason>,
+    /// Who wrote it, as far as they said.
+    pub writer: Writer,
+}
+
+/// The end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// Its content goes, too, and its name is free.
+    Whole,
+    /// It has forks: nobody may use it any more, but its content and name stay while they are there.
+    Hidden,
 }

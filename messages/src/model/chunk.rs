@@ -41,6 +41,47 @@ impl Chunk {
         self.at.advance(self.records(), self.body.len() as u64)
     }
 
+    /// The ends of its records, in order.
+    pub fn ends(&self) -> impl Iterator<Item = Offset> {
+        let lengths = match &self.lengths {
+            Lengths::One => None,
+            Lengths::Many(many) => Some(many.iter().copied()),
+        };
+        let one = lengths.is_none().then_some(self.body.len() as u32);
+        one.into_iter().chain(lengths.into_iter().flatten()).scan(self.at, |at, length| {
+            *at = at.advance(1, u64::from(length));
+            Some(*at)
+        })
+    }
+
+    /// The whole offset of the byte position `bytes`, which must be in or at an end of the chunk. Of
+    /// a record that is cut there, the part before counts as a record of its own.
+    #[must_use]
+    pub fn offset_at(&self, bytes: u64) -> Offset {
+        let before = self.ends().take_while(|end| end.bytes <= bytes).last().unwrap_or(self.at);
+        let cut = u64::from(before.bytes < bytes);
+        Offset { records: before.records + cut, bytes }
+    }
+
+    /// What comes from byte `skip` of the chunk on, and where it ends: whole records of at most
+    /// `bytes_max` bytes together, or what is left of a single one that is larger.
+    #[must_use]
+    pub fn part(&self, skip: usize, bytes_max: usize) -> (Bytes, Offset) {
+        let many = match &self.lengths {
+            Lengths::Many(many) if self.body.len() - skip > bytes_max => many,
+            _ => return (self.body.slice(skip..), self.end()),
+        };
+        let (mut records, mut end) = (0, 0);
+        for length in many.iter() {
+            let next = end + *length as usize;
+            if end > skip && next - skip > bytes_max {
+                break;
+            }
+            (records, end) = (records + 1, next);
+        }
+        (self.body.slice(skip..end), self.at.advance(records, end as u64))
+    }
+
     /// Forgets the records before `position`, which must be the beginning of one of them.
     pub fn drop_before(&mut self, position: Offset) {
         let (Some(records), Some(bytes)) = (
@@ -106,6 +147,23 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn parts_are_whole_records(sizes in prop::collection::vec(1u32..50, 1..30), at in any::<prop::sample::Index>(), max in 1usize..200) {
+            let body: Bytes = (0..sizes.iter().sum::<u32>()).map(|i| i as u8).collect();
+            let chunk = Chunk { at: Offset { records: 5, bytes: 100 }, lengths: Lengths::Many(sizes.clone().into()), body: body.clone() };
+            let skip = at.index(body.len());
+            let (bytes, end) = chunk.part(skip, max);
+            prop_assert!(!bytes.is_empty());
+            let to = skip + bytes.len();
+            prop_assert_eq!(&bytes[..], &body[skip..to]);
+            prop_assert_eq!(chunk.offset_at(end.bytes), end);
+            let ends: Vec<usize> = sizes.iter().scan(0, |sum, size| { *sum += *size as usize; Some(*sum) }).collect();
+            let record = ends.iter().position(|end| *end == to);
+            prop_assert_eq!(record.map(|r| chunk.at.advance(r as u64 + 1, to as u64)), Some(end));
+            let first = ends.iter().find(|end| **end > skip);
+            prop_assert!(bytes.len() <= max || first == Some(&to));
+        }
+
         #[test]
         fn coalescing_keeps_every_byte_and_record(sizes in prop::collection::vec(1usize..50, 0..60), max in 1usize..200) {
             let mut at = Offset::ZERO;

@@ -1,6 +1,7 @@
 //! What goes from memory to the store.
 
-use super::{Chunk, Offset, StoredStream};
+use super::{Chunk, Offset, Producer, StoredStream};
+use std::sync::Arc;
 
 /// One step of the flusher for one stream: the difference between it and its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Flush {
     pub from: Option<Offset>,
     /// What goes between `from` and the tail of `stream`, each chunk a row.
     pub chunks: Vec<Chunk>,
+    /// The producers that have written since the last step, as they are at its end.
+    pub producers: Vec<(Arc<str>, Producer)>,
     /// The stream is over, and all its rows go away instead.
     pub remove: bool,
     /// What the budget gets back for it.

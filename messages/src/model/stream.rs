@@ -1,8 +1,11 @@
 //! What a stream is called and how it ends.
 
-use super::Offset;
+use super::{Create, Fork, Lifetime, Offset, Writers};
 use crate::limits::STREAM_NAME_BYTES_MAX;
 use std::{fmt, str::FromStr, sync::Arc};
+
+/// Streams under this name would be taken for the control interface of the protocol.
+const RESERVED: &str = "__ds";
 
 /// The name of a stream: UTF-8 text of 1 to [`STREAM_NAME_BYTES_MAX`] bytes without control
 /// characters and without white space at either end.
@@ -36,6 +39,9 @@ impl FromStr for StreamName {
         if text.trim() != text {
             return Err(InvalidName::Space);
         }
+        if text == RESERVED || text.starts_with("__ds/") {
+            return Err(InvalidName::Reserved);
+        }
         if text.chars().any(char::is_control) {
             return Err(InvalidName::Control);
         }
@@ -55,6 +61,9 @@ pub enum InvalidName {
     /// White space at the beginning or the end, usually a stray newline.
     #[error("the id begins or ends with white space")]
     Space,
+    /// In the part that the server keeps for itself.
+    #[error("ids that begin with __ds/ are reserved")]
+    Reserved,
     /// A control character inside.
     #[error("the id contains a control character")]
     Control,
@@ -111,6 +120,40 @@ pub struct StoredStream {
     pub tied: bool,
     /// Why it is closed; `None` while it is open.
     pub closed: Option<CloseReason>,
+    /// When it goes away by itself.
+    pub lifetime: Lifetime,
+    /// When that would be if nobody used it any more, in milliseconds since 1970. A little late for
+    /// one that lives while it is used, so that not every use has to be written down.
+    pub expires_ms: Option<u64>,
+    /// What it branches off from.
+    pub fork: Option<Fork>,
+    /// Deleted, but kept for its forks.
+    pub hidden: bool,
+    /// How many streams branch off from it. Not a column: counted when it is loaded.
+    pub forks: u64,
+    /// What is known of those who write to it.
+    pub writers: Writers,
+}
+
+impl StoredStream {
+    /// A stream that has just begun and has no rows yet.
+    #[must_use]
+    pub fn new(id: StreamId, create: &Create) -> Self {
+        Self {
+            id,
+            name: create.name.clone(),
+            content_type: create.content_type.clone(),
+            tail: create.fork.as_ref().map_or(Offset::ZERO, |fork| fork.at),
+            tied: create.tied,
+            closed: None,
+            lifetime: create.lifetime,
+            expires_ms: None,
+            fork: create.fork.clone(),
+            hidden: false,
+            forks: 0,
+            writers: Writers::default(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +169,8 @@ mod tests {
             (" a", InvalidName::Space),
             ("a\n", InvalidName::Space),
             ("a\0b", InvalidName::Control),
+            ("__ds", InvalidName::Reserved),
+            ("__ds/x", InvalidName::Reserved),
             ("a\u{85}b", InvalidName::Control),
         ] {
             assert_eq!(text.parse::<StreamName>(), Err(want), "{text:?}");

@@ -31,6 +31,10 @@ pub trait Store: Send + Sync {
     /// The open streams that are tied to the server that produced them.
     fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>>;
 
+    /// Names of streams whose time is over at `now_ms`, and of hidden ones that nothing branches off
+    /// from any more: at most `limit`.
+    fn ended(&self, now_ms: u64, limit: u32) -> BoxFuture<'_, Result<Vec<StreamName>, StoreError>>;
+
     /// Content of a stream from the chunk on that holds byte `position`: whole chunks that follow
     /// each other without a gap, at least one and no more than `bytes_max` bytes beyond it. Empty
     /// when there is nothing at or behind `position`.

@@ -3,22 +3,64 @@
 use super::{StoreError, statement::Value};
 use crate::{
     limits::{CHUNK_BYTES_MAX, FLUSH_BYTES_MAX},
-    model::{Chunk, CloseReason, Flush, Lengths, Offset, StoredStream, StreamId},
+    model::{
+        Chunk, CloseReason, Flush, Fork, ForkPoint, Lengths, Lifetime, Offset, Producer,
+        StoredStream, StreamId, Writers,
+    },
 };
+use std::{collections::HashMap, sync::Arc};
 
-/// id, name, content type, records, bytes, tied, closed
-pub(super) type StreamRow = (i64, String, String, i64, i64, i64, Option<String>);
+/// id, name, content type, records, bytes, tied, closed, TTL, expiry, source and its name, where it
+/// branches off, what was asked for, hidden, last sequence, count of forks. More columns than sixteen
+/// no tuple can take.
+pub(super) type StreamRow = (
+    i64,
+    String,
+    String,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<String>,
+    i64,
+);
+
+/// stream, producer, epoch, seq, closed, results
+pub(super) type ProducerRow = (i64, String, i64, i64, i64, Vec<u8>);
 
 /// at bytes, at records, lengths, body
 pub(super) type ChunkRow = (i64, i64, Vec<u8>, Vec<u8>);
 
 pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
-    let (id, name, content_type, records, bytes, tied, closed) = row;
+    let (id, name, content_type, records, bytes, tied, closed, ttl, expires, ..) = row;
+    let (source, source_name, fork_at, fork_asked) = (row.9, row.10, row.11, row.12);
+    let (hidden, last_seq, forks) = (row.13, row.14, row.15);
     let id = StreamId(id as u64);
     let corrupt = |what| move || StoreError::Corrupt(id, what);
     let closed = closed
         .map(|word| CloseReason::from_word(&word).ok_or_else(corrupt("closed")))
         .transpose()?;
+    let expires_ms = expires.map(|ms| ms as u64);
+    let lifetime = match (ttl, expires_ms) {
+        (Some(secs), _) => Lifetime::Idle { secs: secs as u64 },
+        (None, Some(ms)) => Lifetime::Until { ms },
+        (None, None) => Lifetime::Unlimited,
+    };
+    let fork = match (source, source_name, fork_at, fork_asked) {
+        (None, ..) => None,
+        (Some(source), Some(name), Some(at), Some(asked)) => {
+            let parsed = fork(StreamId(source as u64), &name, &at, &asked);
+            Some(parsed.ok_or_else(corrupt("fork"))?)
+        }
+        _ => return Err(corrupt("fork")()),
+    };
     Ok(StoredStream {
         id,
         name: name.parse().map_err(|_| corrupt("name")())?,
@@ -26,7 +68,68 @@ pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
         tail: offset(records, bytes).ok_or_else(corrupt("position"))?,
         tied: tied != 0,
         closed,
+        lifetime,
+        expires_ms,
+        fork,
+        hidden: hidden != 0,
+        forks: forks as u64,
+        writers: Writers { producers: HashMap::new(), seq: last_seq.map(Into::into) },
     })
+}
+
+fn fork(source: StreamId, name: &str, at: &str, asked: &str) -> Option<Fork> {
+    let (anchor, beyond) = asked.split_once('+')?;
+    let anchor = if anchor.is_empty() { None } else { Some(anchor.parse().ok()?) };
+    let asked = ForkPoint { anchor, beyond: beyond.parse().ok()? };
+    Some(Fork { source, source_name: name.parse().ok()?, at: at.parse().ok()?, asked })
+}
+
+/// The columns `fork_at` and `fork_asked`.
+pub(super) fn fork_texts(stream: &StoredStream) -> Option<(String, String)> {
+    let fork = stream.fork.as_ref()?;
+    let anchor = fork.asked.anchor.map(|anchor| anchor.to_string()).unwrap_or_default();
+    Some((fork.at.to_string(), format!("{anchor}+{}", fork.asked.beyond)))
+}
+
+pub(super) fn producer(row: ProducerRow) -> Result<(StreamId, Arc<str>, Producer), StoreError> {
+    let (id, name, epoch, seq, closed, results) = row;
+    let id = StreamId(id as u64);
+    let (words, rest) = results.as_chunks::<8>();
+    let numbers: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    let (pairs, odd) = numbers.as_chunks::<2>();
+    if !rest.is_empty() || !odd.is_empty() {
+        return Err(StoreError::Corrupt(id, "results of a producer"));
+    }
+    let results = pairs.iter().map(|[records, bytes]| Offset { records: *records, bytes: *bytes });
+    let producer = Producer {
+        epoch: epoch as u64,
+        seq: seq as u64,
+        closed: closed != 0,
+        results: results.collect(),
+    };
+    Ok((id, name.into(), producer))
+}
+
+/// The column `results`.
+pub(super) fn results(producer: &Producer) -> Vec<u8> {
+    let numbers = producer.results.iter().flat_map(|offset| [offset.records, offset.bytes]);
+    numbers.flat_map(u64::to_le_bytes).collect()
+}
+
+pub(super) fn producer_values<'a>(
+    id: StreamId,
+    name: &'a str,
+    producer: &Producer,
+    results: &'a [u8],
+) -> [Value<'a>; 6] {
+    [
+        Value::Int(id.0 as i64),
+        Value::Text(name),
+        Value::Int(producer.epoch as i64),
+        Value::Int(producer.seq as i64),
+        Value::Int(producer.closed.into()),
+        Value::Bytes(results),
+    ]
 }
 
 pub(super) fn chunk(id: StreamId, row: ChunkRow) -> Result<Chunk, StoreError> {
@@ -57,7 +160,15 @@ pub(super) fn lengths(chunk: &Chunk) -> Vec<u8> {
     }
 }
 
-pub(super) fn stream_values(stream: &StoredStream) -> [Value<'_>; 7] {
+pub(super) fn stream_values<'a>(
+    stream: &'a StoredStream,
+    fork: &'a Option<(String, String)>,
+) -> [Value<'a>; 15] {
+    let ttl = match stream.lifetime {
+        Lifetime::Idle { secs } => Some(secs as i64),
+        Lifetime::Unlimited | Lifetime::Until { .. } => None,
+    };
+    let source = stream.fork.as_ref();
     [
         Value::Int(stream.id.0 as i64),
         Value::Text(stream.name.as_str()),
@@ -66,10 +177,18 @@ pub(super) fn stream_values(stream: &StoredStream) -> [Value<'_>; 7] {
         Value::Int(stream.tail.bytes as i64),
         Value::Int(stream.tied.into()),
         Value::MaybeText(stream.closed.map(CloseReason::as_str)),
+        Value::MaybeInt(ttl),
+        Value::MaybeInt(stream.expires_ms.map(|ms| ms as i64)),
+        Value::MaybeInt(source.map(|fork| fork.source.0 as i64)),
+        Value::MaybeText(source.map(|fork| fork.source_name.as_str())),
+        Value::MaybeText(fork.as_ref().map(|(at, _)| at.as_str())),
+        Value::MaybeText(fork.as_ref().map(|(_, asked)| asked.as_str())),
+        Value::Int(stream.hidden.into()),
+        Value::MaybeText(stream.writers.seq.as_deref()),
     ]
 }
 
-pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 6] {
+pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 9] {
     let stream = &flush.stream;
     [
         Value::Int(stream.id.0 as i64),
@@ -78,6 +197,9 @@ pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 6] {
         Value::Int(stream.tail.bytes as i64),
         Value::Int(stream.tied.into()),
         Value::MaybeText(stream.closed.map(CloseReason::as_str)),
+        Value::Int(stream.hidden.into()),
+        Value::MaybeInt(stream.expires_ms.map(|ms| ms as i64)),
+        Value::MaybeText(stream.writers.seq.as_deref()),
     ]
 }
 
@@ -145,11 +267,36 @@ mod tests {
         assert!(chunk(id, (0, 0, vec![1, 0, 0], vec![1])).is_err());
         assert!(chunk(id, (0, 0, vec![2, 0, 0, 0], vec![1])).is_err());
         assert!(chunk(id, (-1, 0, vec![], vec![1])).is_err());
-        let row = |name: &str, closed: Option<&str>| {
-            (7, name.to_owned(), String::new(), 1, 1, 0, closed.map(str::to_owned))
+        let row = |name: &str, closed: Option<&str>, asked: Option<&str>| -> StreamRow {
+            let (source, at) = (asked.map(|_| 1), asked.map(|_| Offset::ZERO.to_string()));
+            let (source_name, asked) = (asked.map(|_| "s".into()), asked.map(str::to_owned));
+            let closed = closed.map(str::to_owned);
+            let fork = (source, source_name, at, asked);
+            (
+                7,
+                name.into(),
+                String::new(),
+                1,
+                1,
+                0,
+                closed,
+                None,
+                None,
+                fork.0,
+                fork.1,
+                fork.2,
+                fork.3,
+                0,
+                None,
+                0,
+            )
         };
-        assert!(stream(row("a", Some("finished"))).is_ok());
-        assert!(stream(row("a", Some("gone"))).is_err());
-        assert!(stream(row("", None)).is_err());
+        assert!(stream(row("a", Some("finished"), None)).is_ok());
+        assert!(stream(row("a", Some("gone"), None)).is_err());
+        assert!(stream(row("", None, None)).is_err());
+        assert!(stream(row("a", None, Some("+3"))).is_ok());
+        assert!(stream(row("a", None, Some("3"))).is_err());
+        assert!(producer((7, "p".into(), 0, 0, 0, vec![0; 32])).is_ok());
+        assert!(producer((7, "p".into(), 0, 0, 0, vec![0; 24])).is_err());
     }
 }

@@ -24,10 +24,26 @@ const COUNT_START: &str = "UPDATE server SET starts = starts + 1 WHERE one = 1 R
 
 const STARTS: &str = "SELECT starts FROM server WHERE one = 1";
 
-const FIND: &str = "SELECT id, name, content_type, records, bytes, tied, closed FROM streams";
+/// What [`rows::StreamRow`] takes.
+macro_rules! find {
+    () => {
+        "SELECT id, name, content_type, records, bytes, tied, closed, ttl_secs, expires_ms, \
+         source, source_name, fork_at, fork_asked, hidden, last_seq, \
+         (SELECT COUNT(*) FROM streams AS forks WHERE forks.source = streams.id) FROM streams"
+    };
+}
 
-const TIED: &str = "SELECT id, name, content_type, records, bytes, tied, closed FROM streams
-    WHERE tied = 1 AND closed IS NULL ORDER BY id";
+const FIND: &str = find!();
+
+const TIED: &str = concat!(find!(), " WHERE tied = 1 AND closed IS NULL ORDER BY id");
+
+const ENDED: &str = "SELECT name FROM streams WHERE expires_ms <= $1 AND hidden = 0
+    UNION ALL SELECT name FROM streams WHERE hidden = 1
+        AND NOT EXISTS (SELECT 1 FROM streams AS forks WHERE forks.source = streams.id)
+    LIMIT $2";
+
+const PRODUCERS: &str =
+    "SELECT stream, producer, epoch, seq, closed, results FROM producers WHERE stream IN";
 
 const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM chunks
     WHERE stream = $1 AND at_bytes < $3 AND at_bytes >= COALESCE(
@@ -40,15 +56,29 @@ const SIZES: &str = "SELECT at_bytes, CAST(length(body) AS BIGINT) FROM chunks
 const REMOVE_RUN: &str =
     "DELETE FROM chunks WHERE stream = $1 AND at_bytes >= $2 AND at_bytes < $3";
 
-const INSERT_STREAMS: &str =
-    "INSERT INTO streams (id, name, content_type, records, bytes, tied, closed) VALUES";
+const INSERT_STREAMS: &str = "INSERT INTO streams (id, name, content_type, records, bytes, tied, closed, ttl_secs, \
+     expires_ms, source, source_name, fork_at, fork_asked, hidden, last_seq) VALUES";
+
+const INSERT_PRODUCERS: (&str, &str) = (
+    "INSERT INTO producers (stream, producer, epoch, seq, closed, results) VALUES",
+    " ON CONFLICT (stream, producer) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq,
+        closed = excluded.closed, results = excluded.results",
+);
+
+/// Where something of a stream lies; in this order it goes away.
+const REMOVE: [&str; 3] = [
+    "DELETE FROM chunks WHERE stream IN",
+    "DELETE FROM producers WHERE stream IN",
+    "DELETE FROM streams WHERE id IN",
+];
 
 const INSERT_CHUNKS: &str =
     "INSERT INTO chunks (stream, at_bytes, at_records, lengths, body) VALUES";
 
 /// Both databases name the columns of a list of values like this.
 const UPDATE_STREAMS: (&str, &str) = (
-    "UPDATE streams SET records = v.column3, bytes = v.column4, tied = v.column5, closed = v.column6
+    "UPDATE streams SET records = v.column3, bytes = v.column4, tied = v.column5, closed = v.column6,
+        hidden = v.column7, expires_ms = v.column8, last_seq = v.column9
      FROM (VALUES",
     ") AS v WHERE streams.id = v.column1 AND streams.bytes = v.column2",
 );
@@ -121,8 +151,31 @@ impl<DB: Run> SqlStore<DB> {
         }
         let statement = Statement::list(&format!("{FIND} WHERE {head} IN"), values);
         let mut connection = self.readers.acquire().await?;
-        let found: Vec<rows::StreamRow> = DB::fetch(&mut connection, statement).await?;
-        found.into_iter().map(rows::stream).collect()
+        self.streams_of(&mut connection, statement).await
+    }
+
+    /// The streams that a statement finds, and who has written to them.
+    async fn streams_of(
+        &self,
+        on: &mut DB::Connection,
+        statement: Statement<'_>,
+    ) -> Result<Vec<StoredStream>, StoreError> {
+        let found: Vec<rows::StreamRow> = DB::fetch(on, statement).await?;
+        let mut streams: Vec<StoredStream> =
+            found.into_iter().map(rows::stream).collect::<Result<_, _>>()?;
+        streams.sort_unstable_by_key(|stream| stream.id);
+        for part in streams.chunks_mut(ROWS_MAX) {
+            let ids = part.iter().map(|stream| Value::Int(stream.id.0 as i64)).collect();
+            let found: Vec<rows::ProducerRow> =
+                DB::fetch(on, Statement::list(PRODUCERS, ids)).await?;
+            for row in found {
+                let (id, name, producer) = rows::producer(row)?;
+                if let Ok(index) = part.binary_search_by_key(&id, |stream| stream.id) {
+                    part[index].writers.producers.insert(name, producer);
+                }
+            }
+        }
+        Ok(streams)
     }
 }
 
@@ -173,9 +226,21 @@ impl<DB: Run> Store for SqlStore<DB> {
     fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
         Box::pin(async move {
             let mut connection = self.readers.acquire().await?;
-            let statement = Statement::fixed(TIED, vec![]);
-            let found: Vec<rows::StreamRow> = DB::fetch(&mut connection, statement).await?;
-            found.into_iter().map(rows::stream).collect()
+            self.streams_of(&mut connection, Statement::fixed(TIED, vec![])).await
+        })
+    }
+
+    fn ended(&self, now_ms: u64, limit: u32) -> BoxFuture<'_, Result<Vec<StreamName>, StoreError>> {
+        Box::pin(async move {
+            let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+            let values = vec![Value::Int(now_ms), Value::Int(limit.into())];
+            let mut connection = self.readers.acquire().await?;
+            let found: Vec<(String,)> =
+                DB::fetch(&mut connection, Statement::fixed(ENDED, values)).await?;
+            let name = |(name,): (String,)| {
+                name.parse().map_err(|_| StoreError::Corrupt(StreamId(0), "name"))
+            };
+            found.into_iter().map(name).collect()
         })
     }
 
@@ -232,14 +297,16 @@ impl<DB: Run> Store for SqlStore<DB> {
 async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<(), StoreError> {
     let (removed, kept): (Vec<&Flush>, Vec<&Flush>) = flushes.iter().partition(|f| f.remove);
     let (new, known): (Vec<&Flush>, Vec<&Flush>) = kept.iter().partition(|f| f.from.is_none());
-    for head in ["DELETE FROM chunks WHERE stream IN", "DELETE FROM streams WHERE id IN"] {
+    for head in REMOVE {
         for part in removed.chunks(ROWS_MAX) {
             let ids = part.iter().map(|f| Value::Int(f.stream.id.0 as i64)).collect();
             DB::execute(on, Statement::list(head, ids)).await?;
         }
     }
     for part in new.chunks(ROWS_MAX) {
-        let values = part.iter().flat_map(|f| rows::stream_values(&f.stream)).collect();
+        let forks: Vec<_> = part.iter().map(|f| rows::fork_texts(&f.stream)).collect();
+        let rows = part.iter().zip(&forks);
+        let values = rows.flat_map(|(f, fork)| rows::stream_values(&f.stream, fork)).collect();
         DB::execute(on, Statement::over(INSERT_STREAMS, part.len(), values, "")).await?;
     }
     let (head, tail) = UPDATE_STREAMS;
@@ -250,8 +317,31 @@ async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<()
             return Err(StoreError::Conflict(part[0].stream.id));
         }
     }
+    upsert_producers::<DB>(on, &kept).await?;
     let chunks = kept.iter().flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
     insert_chunks::<DB>(on, &chunks.collect::<Vec<_>>()).await
+}
+
+async fn upsert_producers<DB: Run>(
+    on: &mut DB::Connection,
+    flushes: &[&Flush],
+) -> Result<(), StoreError> {
+    let producers: Vec<_> = flushes
+        .iter()
+        .flat_map(|f| f.producers.iter().map(|(name, known)| (f.stream.id, name, known)))
+        .collect();
+    let (head, tail) = INSERT_PRODUCERS;
+    for part in producers.chunks(ROWS_MAX) {
+        let results: Vec<Vec<u8>> = part.iter().map(|(.., known)| rows::results(known)).collect();
+        let rows = part.iter().zip(&results);
+        let values = rows
+            .flat_map(|((id, name, known), results)| {
+                rows::producer_values(*id, name, known, results)
+            })
+            .collect();
+        DB::execute(on, Statement::over(head, part.len(), values, tail)).await?;
+    }
+    Ok(())
 }
 
 async fn insert_chunks<DB: Run>(

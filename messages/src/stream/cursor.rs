@@ -1,35 +1,31 @@
 //! Reading: one position that moves through store, memory and the live end without a gap and
 //! without a duplicate.
 
-use super::StreamError;
+use super::{StreamError, Streams};
 use crate::{
-    channel::{Channel, Glimpse, Status},
+    admission::Over,
+    channel::{Channel, Glimpse, Part, Status},
     limits::{CHUNK_BYTES_MAX, READ_BYTES_MAX, STORE_PAGE_BYTES_MAX},
-    model::{Chunk, CloseReason},
-    store::Store,
+    model::{Chunk, CloseReason, Offset},
 };
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 /// A reader of one stream. It is its position: what it reads is looked up there each time, so a slow
 /// reader costs only itself, and one that lags simply reads on. Of the store it may hold a page.
+/// While there is one, the stream counts as used.
 pub struct Cursor {
+    streams: Arc<Streams>,
     channel: Arc<Channel>,
-    store: Arc<dyn Store>,
     wake: broadcast::Receiver<()>,
-    stopping: Arc<AtomicBool>,
     position: u64,
     /// Read from the store and not handed out yet; begins at `position`.
-    page: VecDeque<Bytes>,
-    /// What all readers may hold as pages, and the part of it that this one holds.
-    pages: Arc<Semaphore>,
+    page: VecDeque<(Bytes, Offset)>,
+    /// The part that this one holds of what all readers may hold as pages.
     page_room: Option<OwnedSemaphorePermit>,
 }
 
@@ -37,26 +33,42 @@ pub struct Cursor {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     /// The next bytes, never none.
-    Data(Bytes),
+    Data(Part),
     /// The stream is closed, and all of it has been read.
     End(CloseReason),
 }
 
+/// What [`Cursor::page`] gives.
+pub struct Page {
+    /// The bytes in order.
+    pub parts: Vec<Bytes>,
+    /// The position behind them; `None` when there are none.
+    pub end: Option<Offset>,
+    /// There is nothing more at the moment.
+    pub last: bool,
+    /// Nothing more will come.
+    pub closed: Option<CloseReason>,
+    /// To be kept as long as the bytes are: the part that they take of what all readers may hold.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+impl Page {
+    fn add(&mut self, part: Part) {
+        (self.last, self.closed, self.end) = (part.last, part.closed, Some(part.end));
+        self.parts.push(part.bytes);
+    }
+}
+
 impl Cursor {
-    pub(super) fn new(
-        channel: Arc<Channel>,
-        store: Arc<dyn Store>,
-        pages: Arc<Semaphore>,
-        stopping: Arc<AtomicBool>,
-    ) -> Self {
+    pub(super) fn new(channel: Arc<Channel>, streams: Arc<Streams>) -> Self {
         let wake = channel.subscribe();
-        let page = VecDeque::new();
-        Self { channel, store, wake, stopping, position: 0, page, pages, page_room: None }
+        Self { streams, channel, wake, position: 0, page: VecDeque::new(), page_room: None }
     }
 
     /// Moves to byte `position` of a stream whose creation is durable.
     pub(super) fn begin(&mut self, position: u64) -> Result<Status, StreamError> {
-        let status = self.channel.status().ok_or(StreamError::Replaced)?;
+        let over = || self.channel.over().unwrap_or(Over::Deleted);
+        let status = self.channel.status().ok_or_else(over)?;
         if position > status.tail.bytes {
             return Err(StreamError::BeyondTail { tail: status.tail });
         }
@@ -66,7 +78,7 @@ impl Cursor {
 
     /// The stream that is read.
     #[must_use]
-    pub fn channel(&self) -> &Channel {
+    pub fn channel(&self) -> &Arc<Channel> {
         &self.channel
     }
 
@@ -80,32 +92,97 @@ impl Cursor {
     /// as much as there is, up to a cap. Cancel safe: what was not given comes the next time.
     ///
     /// # Errors
-    /// The store does not answer, the stream has begun a new life, or the server stops. All bytes
+    /// The store does not answer, the life of the stream is over, or the server stops. All bytes
     /// that were given are right nevertheless.
     pub async fn next(&mut self) -> Result<Piece, StreamError> {
         loop {
-            if let Some(bytes) = self.page.pop_front() {
-                return Ok(self.give(bytes));
+            if let Some(piece) = self.ready().await? {
+                return Ok(piece);
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// As [`Cursor::next`], but gives `None` instead of waiting for what is not there yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ready(&mut self) -> Result<Option<Piece>, StreamError> {
+        loop {
+            if let Some((bytes, end)) = self.page.pop_front() {
+                return Ok(Some(self.give(self.stored_part(bytes, end))));
             }
             self.page_room = None;
             match self.channel.read(self.position) {
-                Glimpse::Data(bytes) => return Ok(self.give(bytes)),
+                Glimpse::Data(part) => return Ok(Some(self.give(part))),
                 Glimpse::Stored => self.turn_page().await?,
-                Glimpse::Tail => self.wait().await?,
-                Glimpse::End(reason) => return Ok(Piece::End(reason)),
-                Glimpse::Replaced => return Err(StreamError::Replaced),
+                Glimpse::Tail => return Ok(None),
+                Glimpse::End(reason) => return Ok(Some(Piece::End(reason))),
+                Glimpse::Over(over) => return Err(over.into()),
             }
         }
     }
 
-    fn give(&mut self, bytes: Bytes) -> Piece {
-        self.position += bytes.len() as u64;
-        Piece::Data(bytes)
+    /// All that there is at once: from memory up to `bytes_max` bytes, or else a page of the store.
+    /// No parts at the end of what there is. Does not wait for more. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    pub async fn page(&mut self, bytes_max: usize) -> Result<Page, StreamError> {
+        let mut page = Page { parts: Vec::new(), end: None, last: true, closed: None, room: None };
+        let mut bytes = 0;
+        while bytes < bytes_max && self.page.is_empty() {
+            match self.channel.read(self.position) {
+                Glimpse::Data(part) => {
+                    bytes += part.bytes.len();
+                    let last = part.last;
+                    page.add(self.advance(part));
+                    if last {
+                        return Ok(page);
+                    }
+                }
+                Glimpse::Stored if page.parts.is_empty() => self.turn_page().await?,
+                Glimpse::Stored | Glimpse::Tail => return Ok(page),
+                Glimpse::End(reason) => {
+                    page.closed = Some(reason);
+                    return Ok(page);
+                }
+                Glimpse::Over(over) => return Err(over.into()),
+            }
+        }
+        for (bytes, end) in std::mem::take(&mut self.page) {
+            let part = self.stored_part(bytes, end);
+            page.add(self.advance(part));
+        }
+        // What was read from the store goes with the room that it was given.
+        page.room = self.page_room.take();
+        Ok(page)
     }
 
-    async fn wait(&mut self) -> Result<(), StreamError> {
+    fn give(&mut self, part: Part) -> Piece {
+        Piece::Data(self.advance(part))
+    }
+
+    fn advance(&mut self, part: Part) -> Part {
+        self.position += part.bytes.len() as u64;
+        part
+    }
+
+    /// What comes from the store is the last only if nothing was added since.
+    fn stored_part(&self, bytes: Bytes, end: Offset) -> Part {
+        let status = self.channel.status();
+        let last = status.is_some_and(|status| status.tail.bytes == end.bytes);
+        let closed = status.and_then(|status| status.closed).filter(|_| last);
+        Part { bytes, end, last, closed }
+    }
+
+    /// Waits until there may be something new. Cancel safe.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub async fn wait(&mut self) -> Result<(), StreamError> {
         // Set before everybody is woken, so it is seen either here or after the wake-up.
-        if self.stopping.load(Ordering::Acquire) {
+        if self.streams.stopping.load(Ordering::Acquire) {
             return Err(StreamError::Stopping);
         }
         match self.wake.recv().await {
@@ -117,19 +194,21 @@ impl Cursor {
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
         // Where many read at once, each takes less at a time.
-        self.page_room =
-            self.pages.clone().try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
+        let pages = self.streams.pages.clone();
+        self.page_room = pages.try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
         let bytes_max =
             if self.page_room.is_some() { STORE_PAGE_BYTES_MAX } else { CHUNK_BYTES_MAX / 4 };
-        let read = self.store.read(self.channel.id(), self.position, bytes_max).await;
+        let (owner, end) = self.channel.owner(self.position);
+        let read = self.streams.store.read(owner, self.position, bytes_max).await;
         let chunks = read.map_err(|error| {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable
         })?;
-        self.page = page(self.position, chunks).ok_or_else(|| {
+        let page = page(self.position, end, chunks);
+        self.page = page.ok_or_else(|| {
             // The rows may have gone with the life of the stream since the channel was asked.
-            if matches!(self.channel.read(self.position), Glimpse::Replaced) {
-                return StreamError::Replaced;
+            if let Glimpse::Over(over) = self.channel.read(self.position) {
+                return over.into();
             }
             let (stream, position) = (self.channel.name(), self.position);
             tracing::error!(%stream, position, "content is missing in the store");
@@ -139,19 +218,37 @@ impl Cursor {
     }
 }
 
-/// The bytes of `chunks` from `position` on; `None` when they do not begin there or have a gap.
-fn page(position: u64, chunks: Vec<Chunk>) -> Option<VecDeque<Bytes>> {
+/// Whoever has read until now has used the stream until now.
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.streams.touch(&self.channel);
+    }
+}
+
+/// What `chunks` have from `position` on, up to `limit`, in parts and with their ends; `None` when
+/// they do not begin there or have a gap.
+fn page(
+    position: u64,
+    limit: Option<u64>,
+    chunks: Vec<Chunk>,
+) -> Option<VecDeque<(Bytes, Offset)>> {
     let mut page = VecDeque::with_capacity(chunks.len());
-    let mut next = position;
-    for mut chunk in chunks {
+    let (mut next, limit) = (position, limit.unwrap_or(u64::MAX));
+    for chunk in chunks {
         let skip = next.checked_sub(chunk.at.bytes)?;
         if skip > 0 && (!page.is_empty() || skip >= chunk.body.len() as u64) {
             return None;
         }
-        let mut body = chunk.body.split_off(skip as usize);
-        next += body.len() as u64;
-        while !body.is_empty() {
-            page.push_back(body.split_to(body.len().min(READ_BYTES_MAX)));
+        let mut skip = skip as usize;
+        while skip < chunk.body.len() && next < limit {
+            let (mut bytes, mut end) = chunk.part(skip, READ_BYTES_MAX);
+            skip += bytes.len();
+            if end.bytes > limit {
+                bytes.truncate((limit - next) as usize);
+                end = chunk.offset_at(limit);
+            }
+            next += bytes.len() as u64;
+            page.push_back((bytes, end));
         }
     }
     (!page.is_empty()).then_some(page)
@@ -169,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_page_begins_where_the_reader_is_and_has_no_gap() {
-        let text = |page: Option<VecDeque<Bytes>>| page.map(|p| Vec::from(p).concat());
+        let text = |page: Option<VecDeque<(Bytes, Offset)>>| {
+            page.map(|p| p.iter().flat_map(|(bytes, _)| bytes.to_vec()).collect::<Vec<u8>>())
+        };
+        let page = |position, chunks| page(position, None, chunks);
         let whole = vec![chunk(4, "efgh"), chunk(8, "ij")];
         assert_eq!(text(page(4, whole.clone())), Some(b"efghij".to_vec()));
         assert_eq!(text(page(7, whole.clone())), Some(b"hij".to_vec()));
@@ -178,5 +278,8 @@ mod tests {
         assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
+        let up_to = super::page(4, Some(9), whole);
+        assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
+        assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));
     }
 }

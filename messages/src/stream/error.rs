@@ -1,7 +1,10 @@
 //! What can go wrong with a stream.
 
 use crate::{
-    admission::Refusal, budget::Overloaded, committer::CommitFailed, model::CloseReason,
+    admission::{Over, Refusal},
+    budget::Overloaded,
+    committer::CommitFailed,
+    model::CloseReason,
     model::Offset,
 };
 
@@ -37,6 +40,62 @@ pub enum StreamError {
     /// The name has begun a new life.
     #[error("the stream has been started anew by somebody else")]
     Replaced,
+    /// It was deleted and is kept only for the streams that branch off from it.
+    #[error("the stream was deleted; streams that branch off from it keep its name")]
+    Hidden,
+    /// Others branch off from it, so it cannot begin anew.
+    #[error("other streams branch off from this one, so it cannot begin anew")]
+    Forked,
+    /// There is a stream of this name that is not as asked for.
+    #[error("there is a stream with this name that differs in {0}")]
+    Differs(&'static str),
+    /// The stream has another content type.
+    #[error("the stream has another content type")]
+    WrongType,
+    /// The producer has begun a later session.
+    #[error("the producer has begun session {epoch}, and this is an earlier one")]
+    Fenced {
+        /// That session.
+        epoch: u64,
+    },
+    /// A session begins with append 0.
+    #[error("a new session of a producer begins with append 0")]
+    NotFirst,
+    /// Appends of the producer are missing before this one.
+    #[error("append {expected} of the producer comes next, and this is {received}")]
+    Gap {
+        /// The append that must come next.
+        expected: u64,
+        /// The append that came.
+        received: u64,
+    },
+    /// It remembers as many producers as it may.
+    #[error("the stream has as many producers as it may")]
+    TooManyProducers,
+    /// The `Stream-Seq` is not greater than the last.
+    #[error("the sequence is not greater than the last one of this stream")]
+    NotGreater,
+    /// The body is no JSON.
+    #[error("the body is not valid JSON")]
+    BadJson,
+    /// An array without messages is appended.
+    #[error("the array holds no message")]
+    NoMessages,
+    /// More messages than one append may have.
+    #[error("the array holds more messages than one append may have")]
+    TooManyMessages,
+    /// There is no stream of the name to branch off from.
+    #[error("there is no stream to branch off from")]
+    NoSource,
+    /// The stream to branch off from is deleted.
+    #[error("the stream to branch off from was deleted")]
+    SourceHidden,
+    /// The source has no such place.
+    #[error("the stream to branch off from has no such position")]
+    NoSuchPlace,
+    /// As many streams branch off one from the other as may.
+    #[error("too many streams branch off one from the other")]
+    ForkTooDeep,
     /// A reader asks for a position that does not exist.
     #[error("the stream ends at byte {}, before the offset that was asked for", tail.bytes)]
     BeyondTail {
@@ -71,7 +130,23 @@ impl From<Refusal> for StreamError {
             Refusal::Closed { tail, reason } => Self::Closed { tail, reason },
             Refusal::Moved { tail } => Self::Moved { tail },
             Refusal::TooLong { tail } => Self::TooLong { tail },
-            Refusal::Replaced => Self::Replaced,
+            Refusal::WrongType => Self::WrongType,
+            Refusal::Fenced { epoch } => Self::Fenced { epoch },
+            Refusal::NotFirst => Self::NotFirst,
+            Refusal::Gap { expected, received } => Self::Gap { expected, received },
+            Refusal::TooManyProducers => Self::TooManyProducers,
+            Refusal::NotGreater => Self::NotGreater,
+            Refusal::Over(over) => over.into(),
+        }
+    }
+}
+
+impl From<Over> for StreamError {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Replaced => Self::Replaced,
+            Over::Deleted => Self::NotFound,
+            Over::Hidden => Self::Hidden,
         }
     }
 }

@@ -1,84 +1,83 @@
 //! Streams: what producers and readers do with them. It decides; it knows neither HTTP nor files
 //! nor SQL.
 
+mod append;
+mod create;
 mod cursor;
+mod delete;
 mod error;
+mod fork;
 mod loader;
+mod messages;
 
-pub use cursor::{Cursor, Piece};
+pub use append::{Addition, Appended};
+pub use create::{Ensured, ForkRequest, NewStream};
+pub use cursor::{Cursor, Page, Piece};
 pub use error::StreamError;
+pub use messages::records;
 
 use crate::{
-    admission::{Decision, ReplacementRefusal, Request},
     budget::Budget,
-    channel::{Channel, Status, WindowMemory, change_cost},
-    committer::{Commits, Entry, Ticket, Trouble},
-    limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX, PATIENT_RETRY_MS, RECORD_OVERHEAD_BYTES},
-    model::{
-        Append, Change, Chunk, CloseReason, Create, Expected, Lengths, Offset, StreamId, StreamName,
-    },
+    channel::{Channel, Status, WindowMemory},
+    clock::Clock,
+    committer::{Commits, Trouble},
+    limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX},
+    model::{StoredStream, StreamName},
     store::Store,
 };
-use bytes::Bytes;
 use dashmap::DashMap;
+use futures::future::BoxFuture;
 use loader::Loader;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
-use tokio::{
-    sync::{OnceCell, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Where a name has its channel, once it is loaded. The cell lets only one task load it.
 type Slot = Arc<OnceCell<Arc<Channel>>>;
 
 /// All streams of this server.
 pub struct Streams {
-    /// The live ones. Guards are held only to look or to put, never while a channel is locked by
-    /// somebody who waits for the map.
+    /// The live ones, and deleted ones until the store has forgotten them. Guards are held only to
+    /// look or to put, never while a channel is locked by somebody who waits for the map.
     slots: DashMap<StreamName, Slot>,
     loader: Arc<Loader>,
     store: Arc<dyn Store>,
     commits: Arc<Commits>,
     budget: Budget,
     memory: Arc<WindowMemory>,
+    clock: Arc<dyn Clock>,
     next_id: AtomicU64,
     stream_bytes_max: u64,
-    started: Instant,
-    stopping: Arc<AtomicBool>,
+    stopping: AtomicBool,
     /// Bytes that all readers may hold of what they have read from the store.
     pages: Arc<Semaphore>,
 }
 
-/// What a producer adds at once.
-#[derive(Clone, Debug)]
-pub struct Addition {
-    /// One record; empty for none.
-    pub record: Bytes,
-    /// Where the producer expects the stream to end.
-    pub at: Option<Expected>,
-    /// Close the stream if this server dies from here on.
-    pub tied: bool,
-    /// Close the stream behind the record.
-    pub close: Option<CloseReason>,
+/// What streams stand on.
+pub struct Ground {
+    /// Where content lies in the end.
+    pub store: Arc<dyn Store>,
+    /// Where changes become durable.
+    pub commits: Arc<Commits>,
+    /// What may be acknowledged and not stored.
+    pub budget: Budget,
+    /// What may stay in memory.
+    pub memory: Arc<WindowMemory>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The number of this start on the store.
+    pub start: u32,
+    /// Bytes that one stream may have.
+    pub stream_bytes_max: u64,
 }
 
 impl Streams {
-    /// Streams over a store and a journal, `start` being the number of this start on the store.
+    /// Streams on `ground`.
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        commits: Arc<Commits>,
-        budget: Budget,
-        memory: Arc<WindowMemory>,
-        start: u32,
-        stream_bytes_max: u64,
-    ) -> Self {
+    pub fn new(ground: Ground) -> Self {
+        let Ground { store, commits, budget, memory, clock, start, stream_bytes_max } = ground;
         Self {
             slots: DashMap::new(),
             loader: Loader::new(store.clone()),
@@ -86,22 +85,24 @@ impl Streams {
             commits,
             budget,
             memory,
+            clock,
             next_id: AtomicU64::new(u64::from(start) << 32),
             stream_bytes_max,
-            started: Instant::now(),
-            stopping: Arc::default(),
+            stopping: AtomicBool::new(false),
             pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX)),
         }
+    }
+
+    /// The time of day, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
     pub fn restore(&self, channel: Arc<Channel>) {
         let name = channel.name().clone();
         self.slots.insert(name, Arc::new(OnceCell::new_with(Some(channel))));
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
     }
 
     fn slot(&self, name: &StreamName) -> Slot {
@@ -111,189 +112,60 @@ impl Streams {
         self.slots.entry(name.clone()).or_default().clone()
     }
 
-    /// The stream of a name.
+    /// The stream of a name. Whether its life is over is seen by whoever does something with it.
     ///
     /// # Errors
     /// There is none, or the store does not say.
     pub async fn find(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
+        let channel = self.find_any(name).await?;
+        if channel.is_expired(self.clock.now_ms()) {
+            self.expire(&channel).await?;
+            return Err(StreamError::NotFound);
+        }
+        Ok(channel)
+    }
+
+    /// The stream of a name, also when its time is over.
+    async fn find_any(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
         let slot = self.slot(name);
         let found =
             slot.get_or_try_init(|| async { self.load(name).await?.ok_or(StreamError::NotFound) });
         let result = found.await.cloned();
         match &result {
-            Ok(channel) => channel.touch(self.now_ms()),
+            Ok(channel) => channel.mark_used(self.clock.now_ms()),
             Err(_) => self.forget_empty(name, slot),
         }
         result
     }
 
-    /// The stream of a name, created with `content_type` where there is none. Tells whether it was
-    /// created; its creation may not be durable before the first append to it is.
-    ///
-    /// # Errors
-    /// The store does not say whether there is one, or nothing can be created now.
-    pub async fn find_or_create(
-        &self,
-        name: &StreamName,
-        content_type: &str,
-        tied: bool,
-    ) -> Result<(Arc<Channel>, bool), StreamError> {
-        let slot = self.slot(name);
-        let mut created = false;
-        let found = slot.get_or_try_init(|| async {
-            if let Some(channel) = self.load(name).await? {
-                return Ok(channel);
-            }
-            created = true;
-            self.create(name, content_type, tied, None).await
-        });
-        let result = found.await.cloned();
-        match &result {
-            Ok(channel) => channel.touch(self.now_ms()),
-            Err(_) => self.forget_empty(name, slot),
-        }
-        Ok((result?, created))
-    }
-
-    /// Begins a stream: a new one, or a new life of a name whose stream is closed.
-    ///
-    /// # Errors
-    /// The name has an open stream, or nothing can be created now.
-    pub async fn begin(
-        &self,
-        name: &StreamName,
-        content_type: &str,
-        tied: bool,
-    ) -> Result<Arc<Channel>, StreamError> {
-        loop {
-            let (channel, created) = self.find_or_create(name, content_type, tied).await?;
-            if created {
-                return Ok(channel);
-            }
-            match self.create(name, content_type, tied, Some(&channel)).await {
-                // Somebody else was faster: look at the new life.
-                Err(StreamError::Replaced) => tokio::task::yield_now().await,
-                result => return result,
-            }
-        }
-    }
-
     async fn load(&self, name: &StreamName) -> Result<Option<Arc<Channel>>, StreamError> {
-        let stored = self.loader.load(name).await?;
-        Ok(stored.map(|stored| Arc::new(Channel::load(stored, self.memory.clone()))))
-    }
-
-    /// Queues the creation of a stream, in place of `old` where that is given.
-    async fn create(
-        &self,
-        name: &StreamName,
-        content_type: &str,
-        tied: bool,
-        old: Option<&Arc<Channel>>,
-    ) -> Result<Arc<Channel>, StreamError> {
-        self.check_trouble()?;
-        let create = Create {
-            name: name.clone(),
-            content_type: content_type.into(),
-            tied,
-            replaces: old.map(|old| old.id()),
-        };
-        let id = StreamId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let channel = Arc::new(Channel::new(id, &create, self.memory.clone()));
-        channel.touch(self.now_ms());
-        let change = Change::Create(create);
-        let room = self.budget.take(change_cost(&change)).await?;
-        let entry = Entry { channel: channel.clone(), change, replaced: old.cloned() };
-        let Some(old) = old else {
-            self.commits.enqueue(entry)?;
-            room.keep();
-            return Ok(channel);
-        };
-        // Under the lock of the old life until the new one is in its place: whoever is refused
-        // because of the replacement finds the new one.
-        let mut state = old.writer();
-        state.admit_replacement().map_err(|refusal| match refusal {
-            ReplacementRefusal::Open => StreamError::Open,
-            ReplacementRefusal::Replaced => StreamError::Replaced,
-        })?;
-        if let Err(failed) = self.commits.enqueue(entry) {
-            state.replaced = false;
-            return Err(failed.into());
+        match self.loader.load(name).await? {
+            None => Ok(None),
+            Some(stored) => self.build(stored).await.map(Some),
         }
-        room.keep();
-        self.restore(channel.clone());
-        Ok(channel)
     }
 
-    /// Adds to a stream, closes it, or both. Returns where the stream ends behind it, once that is
-    /// durable. Cancel safe: the addition happens whole or not at all, also when nobody waits.
-    ///
-    /// # Errors
-    /// It did not happen; only after [`StreamError::JournalFailed`] that is unknown.
-    pub async fn append(
-        &self,
-        channel: &Arc<Channel>,
-        addition: Addition,
-    ) -> Result<Offset, StreamError> {
-        self.check_trouble()?;
-        let Addition { record, at, tied, close } = addition;
-        let room = self.budget.take(RECORD_OVERHEAD_BYTES + record.len()).await?;
-        let records = u64::from(!record.is_empty());
-        let request = Request { records, bytes: record.len() as u64, at, tied, close };
-        let (decision, ticket) = {
-            let mut state = channel.writer();
-            let decision = state.admit(request, self.stream_bytes_max);
-            let ticket = match decision {
-                Decision::Accept { at, .. } => {
-                    let lengths =
-                        if records == 1 { Lengths::One } else { Lengths::Many([].into()) };
-                    let chunk = Chunk { at, lengths, body: record };
-                    let change = Change::Append(Append { chunk, tied: state.tied, close });
-                    let entry = Entry { channel: channel.clone(), change, replaced: None };
-                    let ticket = self.commits.enqueue(entry)?;
-                    room.keep();
-                    ticket
-                }
-                // These answers lean on changes that may still be on their way.
-                Decision::Duplicate { .. } | Decision::Refuse(_) => self.commits.settled(),
-            };
-            (decision, ticket)
-        };
-        self.finish(channel, decision, ticket).await
-    }
-
-    /// As [`Streams::append`], but waits as long as there is no room: for producers that nobody
-    /// could tell to come again.
-    ///
-    /// # Errors
-    /// As there, except for [`StreamError::Overloaded`] and [`StreamError::JournalFull`].
-    pub async fn append_patiently(
-        &self,
-        channel: &Arc<Channel>,
-        addition: Addition,
-    ) -> Result<Offset, StreamError> {
-        loop {
-            match self.append(channel, addition.clone()).await {
-                Err(StreamError::Overloaded | StreamError::JournalFull) => {
-                    tokio::time::sleep(Duration::from_millis(PATIENT_RETRY_MS)).await;
-                }
-                result => return result,
+    /// The channel of a stream that the store has. A fork waits for its source; sources were there
+    /// before their forks, so nobody waits in a circle.
+    fn build(&self, stored: StoredStream) -> BoxFuture<'_, Result<Arc<Channel>, StreamError>> {
+        Box::pin(async move {
+            let mut source = None;
+            if let Some(fork) = &stored.fork {
+                let found = self.find_any(&fork.source_name).await;
+                source = match found {
+                    Ok(found) if found.id() == fork.source => Some(found),
+                    Ok(_) | Err(StreamError::NotFound) => return Err(StreamError::Damaged),
+                    Err(error) => return Err(error),
+                };
             }
-        }
+            Ok(Arc::new(Channel::load(stored, source, self.memory.clone())))
+        })
     }
 
-    async fn finish(
-        &self,
-        channel: &Channel,
-        decision: Decision,
-        ticket: Ticket,
-    ) -> Result<Offset, StreamError> {
-        ticket.durable().await?;
-        channel.touch(self.now_ms());
-        match decision {
-            Decision::Accept { next, .. } => Ok(next),
-            Decision::Duplicate { tail } => Ok(tail),
-            Decision::Refuse(refusal) => Err(refusal.into()),
+    /// Remembers that a stream was read or written, where its life depends on it.
+    fn touch(&self, channel: &Arc<Channel>) {
+        if channel.touch(self.clock.now_ms()) {
+            self.commits.push_dirty([channel.clone()]);
         }
     }
 
@@ -305,22 +177,37 @@ impl Streams {
         }
     }
 
+    /// What can be said of a stream. Waits until its creation is durable. Does not count as a use.
+    ///
+    /// # Errors
+    /// Its life is over.
+    pub async fn status(&self, channel: &Channel) -> Result<Status, StreamError> {
+        if let Some(status) = channel.status() {
+            return Ok(status);
+        }
+        // Its creation or its end is on its way, and nobody may see either before it is durable.
+        self.commits.settled().durable().await?;
+        channel.status().ok_or_else(|| match channel.over() {
+            Some(over) => over.into(),
+            None => StreamError::JournalFailed,
+        })
+    }
+
     /// A reader of `channel` from byte `position` on, and what could be said of the stream when it
     /// began. Waits until the creation of the stream is durable.
     ///
     /// # Errors
-    /// The position does not exist, or the server stops.
+    /// The position does not exist, or the life of the stream is over.
     pub async fn read(
-        &self,
+        self: &Arc<Self>,
         channel: Arc<Channel>,
         position: u64,
     ) -> Result<(Cursor, Status), StreamError> {
         if channel.status().is_none() {
-            // Its creation is on its way, and nobody may see it before it is durable.
-            self.commits.settled().durable().await?;
+            self.status(&channel).await?;
         }
-        let (store, pages) = (self.store.clone(), self.pages.clone());
-        let mut cursor = Cursor::new(channel, store, pages, self.stopping.clone());
+        self.touch(&channel);
+        let mut cursor = Cursor::new(channel, self.clone());
         let status = cursor.begin(position)?;
         Ok((cursor, status))
     }
@@ -335,7 +222,7 @@ impl Streams {
     /// channel holds it: readers, producers, the committer's queue, the flusher's list. So one
     /// that only the map holds is stored completely.
     pub fn sweep(&self) {
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.now_ms();
         let full = self.memory.is_full();
         self.slots.retain(|_, slot| {
             let Some(channel) = slot.get() else {

@@ -1,0 +1,178 @@
+//! `POST`: appends, closes, or both.
+//!
+//! A body of bytes that comes in chunks or is very long is appended as it arrives, each piece a
+//! record. What must be one step is taken whole first: messages, and whatever its writer numbers.
+
+use super::{
+    super::{
+        App,
+        body::Incoming,
+        problem::{PRODUCER_EPOCH, Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
+    },
+    headers::{self, PRODUCER_SEQ},
+};
+use crate::{
+    channel::Channel,
+    limits::{APPEND_BYTES_MAX, RECORD_BYTES_MAX},
+    model::{CloseReason, Records, StreamName, Writer, media_type},
+    stream::{Addition, Appended, StreamError, records},
+};
+use axum::{
+    body::{Body, HttpBody},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+pub(super) async fn append(
+    app: &App,
+    name: &StreamName,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let exact = body.size_hint().exact();
+    let mut incoming = app.incoming(body);
+    let done = match Append::parse(app, name, &parts.headers).await {
+        Ok(append) if append.may_be_cut() && exact.is_none_or(is_long) => {
+            append.as_it_arrives(&mut incoming).await
+        }
+        Ok(append) => append.at_once(&mut incoming).await,
+        Err(problem) => Err(problem),
+    };
+    if done.is_err() && !incoming.is_at_end() {
+        incoming.discard().await;
+    }
+    done
+}
+
+fn is_long(bytes: u64) -> bool {
+    bytes > APPEND_BYTES_MAX as u64
+}
+
+/// One request at work.
+struct Append<'a> {
+    app: &'a App,
+    channel: Arc<Channel>,
+    writer: Writer,
+    close: Option<CloseReason>,
+    /// What the client says the body is.
+    content_type: Option<&'a HeaderValue>,
+}
+
+impl<'a> Append<'a> {
+    async fn parse(
+        app: &'a App,
+        name: &StreamName,
+        headers: &'a HeaderMap,
+    ) -> Result<Self, Problem> {
+        let writer = headers::writer(headers)?;
+        let close = headers::closes(headers).then_some(CloseReason::Finished);
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let channel = app.streams.find(name).await?;
+        Ok(Self { app, channel, writer, close, content_type })
+    }
+
+    /// Whether nobody would mind if only a part of the body came through.
+    fn may_be_cut(&self) -> bool {
+        self.writer.is_nobody() && !self.channel.holds_messages()
+    }
+
+    async fn at_once(mut self, incoming: &mut Incoming) -> Result<Response, Problem> {
+        let body = incoming.whole(APPEND_BYTES_MAX).await?;
+        let is_empty = body.is_empty();
+        let wrong_type = self.check(is_empty)?;
+        let records = if wrong_type {
+            Records::bytes(body)
+        } else {
+            let records = records(body, self.channel.holds_messages())?;
+            if records.is_empty() && !is_empty {
+                return Err(StreamError::NoMessages.into());
+            }
+            records
+        };
+        let writer = std::mem::take(&mut self.writer);
+        let epoch = writer.stamp.as_ref().map(|stamp| stamp.epoch);
+        let addition =
+            Addition { records, close: self.close, writer, wrong_type, ..Addition::default() };
+        let appended = self.app.streams.append(&self.channel, addition).await?;
+        // Only an idempotent producer is told whether this is news.
+        let told = epoch.is_some() && !is_empty && !appended.duplicate;
+        let status = if told { StatusCode::OK } else { StatusCode::NO_CONTENT };
+        Ok(answer(status, &appended, epoch))
+    }
+
+    async fn as_it_arrives(self, incoming: &mut Incoming) -> Result<Response, Problem> {
+        let mut piece = incoming.next().await?.unwrap_or_default();
+        while piece.is_empty() && !incoming.is_at_end() {
+            match incoming.next().await? {
+                Some(next) => piece = next,
+                None => break,
+            }
+        }
+        let wrong_type = self.check(piece.is_empty())?;
+        loop {
+            let next = if incoming.is_at_end() { None } else { incoming.next().await? };
+            let last = next.is_none();
+            let appended = self.append_piece(piece, last, wrong_type).await?;
+            match next {
+                None => return Ok(answer(StatusCode::NO_CONTENT, &appended, None)),
+                Some(next) => piece = next,
+            }
+        }
+    }
+
+    async fn append_piece(
+        &self,
+        mut piece: Bytes,
+        last: bool,
+        wrong_type: bool,
+    ) -> Result<Appended, Problem> {
+        loop {
+            let record = piece.split_to(piece.len().min(RECORD_BYTES_MAX));
+            let close = self.close.filter(|_| last && piece.is_empty());
+            let addition = Addition { close, wrong_type, ..Addition::bytes(record) };
+            let appended = self.app.streams.append(&self.channel, addition).await?;
+            if piece.is_empty() {
+                return Ok(appended);
+            }
+        }
+    }
+
+    /// What can be said of the request once it is known whether it has a body. Returns whether that
+    /// is of another type than the stream.
+    fn check(&self, is_empty: bool) -> Result<bool, Problem> {
+        if is_empty && self.close.is_none() {
+            let detail =
+                "there is nothing in the body; to close the stream send Stream-Closed: true";
+            return Err(Problem::bad_request("empty_body", detail));
+        }
+        if is_empty {
+            return Ok(false);
+        }
+        let Some(content_type) = self.content_type else {
+            let detail = "Content-Type must say what the body is: the type of the stream";
+            return Err(Problem::bad_request("missing_content_type", detail));
+        };
+        let content_type = content_type.to_str().unwrap_or_default();
+        let own = media_type(self.channel.content_type());
+        Ok(!media_type(content_type).eq_ignore_ascii_case(own))
+    }
+}
+
+fn answer(status: StatusCode, appended: &Appended, epoch: Option<u64>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    insert_text(headers, STREAM_NEXT_OFFSET, &appended.tail.to_string());
+    if appended.closed {
+        headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
+    }
+    if let Some(epoch) = epoch {
+        headers.insert(PRODUCER_EPOCH, epoch.into());
+    }
+    if let Some(seq) = appended.seq {
+        headers.insert(PRODUCER_SEQ, seq.into());
+    }
+    response
+}

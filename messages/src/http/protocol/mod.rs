@@ -1,0 +1,90 @@
+//! The Durable Streams protocol at `/v1/stream/{name}`. Its text is `PROTOCOL.md` of the public
+//! repository `durable-streams/durable-streams`; where it leaves a choice, the choice is told here.
+
+mod append;
+mod cache;
+mod create;
+mod cursor;
+mod event;
+mod headers;
+mod name;
+mod query;
+mod read;
+mod sse;
+
+use super::{
+    App,
+    problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
+};
+use crate::model::{Lifetime, StreamName};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+pub(super) use headers::EXPOSED;
+use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
+pub(super) use name::stream_name;
+
+/// Where the protocol's streams begin.
+pub(super) const ROOT: &str = "/v1/stream/";
+
+/// Every request for a stream.
+pub(super) async fn serve(State(app): State<App>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let name = match stream_name(parts.uri.path()) {
+        Ok(name) => name,
+        Err(problem) => return problem.into_response(),
+    };
+    let done = match parts.method {
+        Method::GET => read::read(&app, &name, &parts).await,
+        Method::POST => append::append(&app, &name, &parts, body).await,
+        Method::PUT => create::create(&app, &name, &parts, body).await,
+        Method::HEAD => head(&app, &name).await,
+        Method::DELETE => delete(&app, &name).await,
+        _ => Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "a stream takes GET, HEAD, POST, PUT and DELETE",
+        )),
+    };
+    done.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// What can be said of a stream. Does not count as a use of it.
+async fn head(app: &App, name: &StreamName) -> Result<Response, Problem> {
+    let channel = app.streams.find(name).await?;
+    let status = app.streams.status(&channel).await?;
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    insert_content_type(headers, channel.content_type());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    insert_text(headers, STREAM_NEXT_OFFSET, &status.tail.to_string());
+    if status.closed.is_some() {
+        headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));
+    }
+    match channel.lifetime() {
+        Lifetime::Unlimited => {}
+        Lifetime::Idle { secs } => drop(headers.insert(STREAM_TTL, secs.into())),
+        Lifetime::Until { ms } => insert_text(headers, STREAM_EXPIRES_AT, &expires_at(ms)),
+    }
+    Ok(response)
+}
+
+async fn delete(app: &App, name: &StreamName) -> Result<Response, Problem> {
+    let channel = app.streams.find(name).await?;
+    app.streams.delete(&channel).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The content type of a stream. One that a browser would run is put where it can do no harm.
+fn insert_content_type(headers: &mut HeaderMap, content_type: &str) {
+    let binary = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap_or(binary));
+    let media_type = crate::model::media_type(content_type).to_ascii_lowercase();
+    if ["html", "xml", "svg"].iter().any(|active| media_type.contains(active)) {
+        let sandbox = HeaderValue::from_static("sandbox");
+        headers.insert(header::CONTENT_SECURITY_POLICY, sandbox);
+    }
+}

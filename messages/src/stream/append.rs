@@ -1,0 +1,135 @@
+//! Adding to a stream, closing it, or both.
+
+use super::{StreamError, Streams};
+use crate::{
+    admission::{Decision, Request},
+    channel::{Channel, append_cost},
+    committer::Entry,
+    limits::PATIENT_RETRY_MS,
+    model::{Append, Change, Chunk, CloseReason, Expected, Offset, Records, Writer},
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+
+/// What a producer adds at once.
+#[derive(Clone, Debug, Default)]
+pub struct Addition {
+    /// The records; JSON messages for a stream of such, bytes for any other.
+    pub records: Records,
+    /// Where the producer expects the stream to end.
+    pub at: Option<Expected>,
+    /// Close the stream if this server dies from here on.
+    pub tied: bool,
+    /// Close the stream behind the records.
+    pub close: Option<CloseReason>,
+    /// Who adds it, as far as they say.
+    pub writer: Writer,
+    /// The producer says that it is of another content type than the stream.
+    pub wrong_type: bool,
+}
+
+impl Addition {
+    /// One record of bytes.
+    #[must_use]
+    pub fn bytes(body: Bytes) -> Self {
+        Self { records: Records::bytes(body), ..Self::default() }
+    }
+
+    /// Nothing but the end.
+    #[must_use]
+    pub fn close(reason: CloseReason) -> Self {
+        Self { close: Some(reason), ..Self::default() }
+    }
+}
+
+/// What has become of an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the stream ends behind it.
+    pub tail: Offset,
+    /// It had happened before, and nothing has happened now.
+    pub duplicate: bool,
+    /// The stream is closed.
+    pub closed: bool,
+    /// The last append of the idempotent producer that asked.
+    pub seq: Option<u64>,
+}
+
+impl Streams {
+    /// Adds to a stream, closes it, or both. Returns once that is durable. Cancel safe: the addition
+    /// happens whole or not at all, also when nobody waits.
+    ///
+    /// # Errors
+    /// It did not happen; only after [`StreamError::JournalFailed`] that is unknown.
+    pub async fn append(
+        &self,
+        channel: &Arc<Channel>,
+        addition: Addition,
+    ) -> Result<Appended, StreamError> {
+        self.check_trouble()?;
+        let Addition { records, at, tied, close, writer, wrong_type } = addition;
+        let cost = append_cost(records.count(), records.len(), &writer);
+        let room = self.budget.take(cost).await?;
+        let seq = writer.stamp.as_ref().map(|stamp| stamp.seq);
+        let mixed = !records.is_empty() && records.are_messages() != channel.holds_messages();
+        let request = Request {
+            records: records.count() as u64,
+            bytes: records.len() as u64,
+            at,
+            tied,
+            close,
+            writer: &writer,
+            wrong_type: wrong_type || mixed,
+        };
+        let (decision, ticket) = {
+            let mut state = channel.writer();
+            let decision = state.admit(request, self.stream_bytes_max);
+            let ticket = match decision {
+                Decision::Accept { at, .. } => {
+                    let (lengths, body) = records.into_parts();
+                    let chunk = Chunk { at, lengths, body };
+                    let change = Change::Append(Append { chunk, tied: state.tied, close, writer });
+                    let entry = Entry { channel: channel.clone(), change, replaced: None };
+                    let ticket = self.commits.enqueue(entry)?;
+                    room.keep();
+                    ticket
+                }
+                // These answers lean on changes that may still be on their way.
+                Decision::Duplicate { .. } | Decision::Refuse(_) => self.commits.settled(),
+            };
+            (decision, ticket)
+        };
+        ticket.durable().await?;
+        channel.mark_used(self.clock.now_ms());
+        self.touch(channel);
+        match decision {
+            Decision::Accept { next: tail, .. } => {
+                Ok(Appended { tail, duplicate: false, closed: close.is_some(), seq })
+            }
+            Decision::Duplicate { tail, seq, closed } => {
+                Ok(Appended { tail, duplicate: true, closed, seq })
+            }
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// As [`Streams::append`], but waits as long as there is no room: for producers that nobody
+    /// could tell to come again.
+    ///
+    /// # Errors
+    /// As there, except for [`StreamError::Overloaded`] and [`StreamError::JournalFull`].
+    pub async fn append_patiently(
+        &self,
+        channel: &Arc<Channel>,
+        addition: Addition,
+    ) -> Result<Appended, StreamError> {
+        loop {
+            match self.append(channel, addition.clone()).await {
+                Err(StreamError::Overloaded | StreamError::JournalFull) => {
+                    tokio::time::sleep(Duration::from_millis(PATIENT_RETRY_MS)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Where a stream branches off.
+
+use super::{ForkRequest, StreamError, Streams};
+use crate::{
+    channel::Channel,
+    model::{Chunk, Fork, ForkPoint, Offset},
+};
+use std::sync::Arc;
+
+impl Streams {
+    /// The source of a fork and the place in it.
+    pub(super) async fn origin(
+        &self,
+        asked: &ForkRequest,
+    ) -> Result<(Arc<Channel>, Fork), StreamError> {
+        let source = match self.find(&asked.source).await {
+            Ok(source) => source,
+            Err(StreamError::NotFound) => return Err(StreamError::NoSource),
+            Err(error) => return Err(error),
+        };
+        let at = match self.status(&source).await {
+            Ok(status) => self.place(&source, asked.point, status.tail).await?,
+            Err(StreamError::Hidden) => return Err(StreamError::SourceHidden),
+            Err(StreamError::NotFound | StreamError::Replaced) => {
+                return Err(StreamError::NoSource);
+            }
+            Err(error) => return Err(error),
+        };
+        let (source_name, asked) = (asked.source.clone(), asked.point);
+        let fork = Fork { source: source.id(), source_name, at, asked };
+        Ok((source, fork))
+    }
+
+    /// The position that `point` means in a stream that ends at `tail`.
+    async fn place(
+        &self,
+        source: &Channel,
+        point: ForkPoint,
+        tail: Offset,
+    ) -> Result<Offset, StreamError> {
+        let anchor = point.anchor.map_or(tail.bytes, |anchor| anchor.bytes);
+        if !source.holds_messages() {
+            let bytes = anchor.checked_add(point.beyond).filter(|bytes| *bytes <= tail.bytes);
+            return self.position(source, bytes.ok_or(StreamError::NoSuchPlace)?, tail).await;
+        }
+        if anchor > tail.bytes {
+            return Err(StreamError::NoSuchPlace);
+        }
+        let mut at = self.position(source, anchor, tail).await?;
+        let wanted = at.records.checked_add(point.beyond).filter(|wanted| *wanted <= tail.records);
+        let wanted = wanted.ok_or(StreamError::NoSuchPlace)?;
+        while at.records < wanted {
+            let chunk = self.chunk(source, at.bytes).await?;
+            let (_, limit) = source.owner(at.bytes);
+            let is_ours = |end: Offset| limit.is_none_or(|limit| end.bytes <= limit);
+            let ends = chunk.ends().take_while(|end| end.records <= wanted && is_ours(*end));
+            at = ends.last().filter(|end| end.bytes > at.bytes).ok_or(StreamError::Damaged)?;
+        }
+        Ok(at)
+    }
+
+    /// The whole offset of byte `position`. Inside of a record, what comes before counts as a record
+    /// of its own; a message cannot be cut like that.
+    async fn position(
+        &self,
+        source: &Channel,
+        position: u64,
+        tail: Offset,
+    ) -> Result<Offset, StreamError> {
+        if position == 0 || position == tail.bytes {
+            return Ok(if position == 0 { Offset::ZERO } else { tail });
+        }
+        // The one that ends the part before: `position` may be the end of what the source inherits.
+        let chunk = self.chunk(source, position - 1).await?;
+        let is_cut = chunk.ends().all(|end| end.bytes != position);
+        if is_cut && source.holds_messages() {
+            return Err(StreamError::NoSuchPlace);
+        }
+        Ok(chunk.offset_at(position))
+    }
+
+    /// The chunk that holds byte `position`.
+    async fn chunk(&self, source: &Channel, position: u64) -> Result<Chunk, StreamError> {
+        if let Some(chunk) = source.chunk_at(position) {
+            return Ok(chunk);
+        }
+        let (owner, _) = source.owner(position);
+        let read = self.store.read(owner, position, 1).await;
+        let chunks = read.map_err(|error| {
+            tracing::warn!(%error, stream = %source.name(), "cannot read from the store");
+            StreamError::StoreUnavailable
+        })?;
+        chunks.into_iter().next().ok_or(StreamError::Damaged)
+    }
+}
