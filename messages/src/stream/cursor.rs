@@ -123,39 +123,41 @@ impl Cursor {
         }
     }
 
-    /// All that there is at once: from memory up to `bytes_max` bytes, or else a page of the store.
-    /// No parts at the end of what there is. Does not wait for more. Cancel safe.
+    /// All that there is at once, up to `bytes_max` bytes: what memory has, and before that at most
+    /// one page of the store. No parts at the end of what there is. Does not wait for more.
+    /// Cancel safe.
     ///
     /// # Errors
     /// As [`Cursor::next`].
     pub async fn page(&mut self, bytes_max: usize) -> Result<Page, StreamError> {
         let mut page = Page { parts: Vec::new(), end: None, last: true, closed: None, room: None };
         let mut bytes = 0;
-        while bytes < bytes_max && self.page.is_empty() {
+        while bytes < bytes_max {
+            for (stored, end) in std::mem::take(&mut self.page) {
+                bytes += stored.len();
+                let part = self.stored_part(stored, end);
+                page.add(self.advance(part));
+                // What was read from the store goes with the room that it was given.
+                page.room = page.room.or(self.page_room.take());
+            }
             match self.channel.read(self.position) {
                 Glimpse::Data(part) => {
                     bytes += part.bytes.len();
                     let last = part.last;
                     page.add(self.advance(part));
                     if last {
-                        return Ok(page);
+                        break;
                     }
                 }
                 Glimpse::Stored if page.parts.is_empty() => self.turn_page().await?,
-                Glimpse::Stored | Glimpse::Tail => return Ok(page),
+                Glimpse::Stored | Glimpse::Tail => break,
                 Glimpse::End(reason) => {
                     page.closed = Some(reason);
-                    return Ok(page);
+                    break;
                 }
                 Glimpse::Over(over) => return Err(over.into()),
             }
         }
-        for (bytes, end) in std::mem::take(&mut self.page) {
-            let part = self.stored_part(bytes, end);
-            page.add(self.advance(part));
-        }
-        // What was read from the store goes with the room that it was given.
-        page.room = self.page_room.take();
         Ok(page)
     }
 
