@@ -135,8 +135,9 @@ pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
 /// Expired streams that are looked up at once.
 pub const REAP_STREAMS_MAX: u32 = 256;
 
-/// What one answer of a catch-up read holds of what is in memory; the rest is another request.
-pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// What one answer to a catch-up read holds; the rest is another request. Clients that only want to
+/// catch up may ask but once.
+pub const RESPONSE_BYTES_MAX: u64 = 256 << 20;
 
 /// An idle reader of events gets a comment this often.
 pub const SSE_COMMENT_SECS: u64 = 15;

@@ -5,7 +5,6 @@ mod cors;
 mod health;
 mod jitter;
 mod live;
-mod parts;
 mod problem;
 mod produce;
 mod protocol;

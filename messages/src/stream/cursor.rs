@@ -38,27 +38,6 @@ pub enum Piece {
     End(CloseReason),
 }
 
-/// What [`Cursor::page`] gives.
-pub struct Page {
-    /// The bytes in order.
-    pub parts: Vec<Bytes>,
-    /// The position behind them; `None` when there are none.
-    pub end: Option<Offset>,
-    /// There is nothing more at the moment.
-    pub last: bool,
-    /// Nothing more will come.
-    pub closed: Option<CloseReason>,
-    /// To be kept as long as the bytes are: the part that they take of what all readers may hold.
-    pub room: Option<OwnedSemaphorePermit>,
-}
-
-impl Page {
-    fn add(&mut self, part: Part) {
-        (self.last, self.closed, self.end) = (part.last, part.closed, Some(part.end));
-        self.parts.push(part.bytes);
-    }
-}
-
 impl Cursor {
     pub(super) fn new(channel: Arc<Channel>, streams: Arc<Streams>) -> Self {
         let wake = channel.subscribe();
@@ -123,51 +102,9 @@ impl Cursor {
         }
     }
 
-    /// All that there is at once, up to `bytes_max` bytes: what memory has, and before that at most
-    /// one page of the store. No parts at the end of what there is. Does not wait for more.
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Cursor::next`].
-    pub async fn page(&mut self, bytes_max: usize) -> Result<Page, StreamError> {
-        let mut page = Page { parts: Vec::new(), end: None, last: true, closed: None, room: None };
-        let mut bytes = 0;
-        while bytes < bytes_max {
-            for (stored, end) in std::mem::take(&mut self.page) {
-                bytes += stored.len();
-                let part = self.stored_part(stored, end);
-                page.add(self.advance(part));
-                // What was read from the store goes with the room that it was given.
-                page.room = page.room.or(self.page_room.take());
-            }
-            match self.channel.read(self.position) {
-                Glimpse::Data(part) => {
-                    bytes += part.bytes.len();
-                    let last = part.last;
-                    page.add(self.advance(part));
-                    if last {
-                        break;
-                    }
-                }
-                Glimpse::Stored if page.parts.is_empty() => self.turn_page().await?,
-                Glimpse::Stored | Glimpse::Tail => break,
-                Glimpse::End(reason) => {
-                    page.closed = Some(reason);
-                    break;
-                }
-                Glimpse::Over(over) => return Err(over.into()),
-            }
-        }
-        Ok(page)
-    }
-
     fn give(&mut self, part: Part) -> Piece {
-        Piece::Data(self.advance(part))
-    }
-
-    fn advance(&mut self, part: Part) -> Part {
         self.position += part.bytes.len() as u64;
-        part
+        Piece::Data(part)
     }
 
     /// What comes from the store is the last only if nothing was added since.

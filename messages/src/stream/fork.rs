@@ -1,4 +1,4 @@
-//! Where a stream branches off.
+//! Places in a stream: where another branches off, where a record ends.
 
 use super::{ForkRequest, StreamError, Streams};
 use crate::{
@@ -77,6 +77,25 @@ impl Streams {
             return Err(StreamError::NoSuchPlace);
         }
         Ok(chunk.offset_at(position))
+    }
+
+    /// The last position up to byte `position` at which a record of `channel` ends, or else the first
+    /// one behind it.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn record_end(
+        &self,
+        channel: &Channel,
+        position: u64,
+    ) -> Result<Offset, StreamError> {
+        let chunk = self.chunk(channel, position).await?;
+        let (_, limit) = channel.owner(position);
+        let is_ours = |end: &Offset| limit.is_none_or(|limit| end.bytes <= limit);
+        let last = chunk.ends().take_while(|end| end.bytes <= position).last();
+        let next = chunk.ends().find(|end| end.bytes > position).filter(is_ours);
+        let cut = || chunk.offset_at(limit.unwrap_or(position));
+        Ok(last.or(next).unwrap_or_else(cut))
     }
 
     /// The chunk that holds byte `position`.

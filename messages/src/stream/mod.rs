@@ -12,7 +12,7 @@ mod messages;
 
 pub use append::{Addition, Appended};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{Cursor, Page, Piece};
+pub use cursor::{Cursor, Piece};
 pub use error::StreamError;
 pub use messages::records;
 

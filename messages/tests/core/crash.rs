@@ -2,14 +2,13 @@
 //! the disk, and what comes back is held against everything that was promised. `CRASH_SEEDS=1000`
 //! runs more seeds, `CRASH_SEED=7` runs one again.
 
-use super::disk::SimDisk;
 use super::memory_store::{Fault, MemoryStore};
 use super::random::Random;
-use super::world::World;
+use super::world::{Machine, World};
 use messages::{
-    model::{CloseReason, Offset},
+    model::CloseReason,
     store::StoreError,
-    stream::{Addition, StreamError},
+    stream::{Addition, Appended, StreamError},
 };
 use std::{
     collections::BTreeMap,
@@ -23,7 +22,7 @@ const BOOTS: usize = 6;
 const STEPS: usize = 120;
 const NAMES: usize = 4;
 
-type Pending = Pin<Box<dyn Future<Output = Result<Offset, StreamError>>>>;
+type Pending = Pin<Box<dyn Future<Output = Result<Appended, StreamError>>>>;
 
 /// What is known about the present life of a stream.
 #[derive(Default)]
@@ -51,9 +50,8 @@ struct InFlight {
 
 struct Simulation {
     random: Random,
-    disk: SimDisk,
+    machine: Machine,
     store: Arc<MemoryStore>,
-    barrier: bool,
     known: BTreeMap<String, Known>,
     record: u64,
 }
@@ -77,11 +75,11 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let barrier = !random.one_in(3);
+        let store = Arc::<MemoryStore>::default();
         Self {
             random,
-            disk: SimDisk::default(),
-            store: Arc::default(),
-            barrier,
+            machine: Machine { barrier, ..Machine::new(store.clone()) },
+            store,
             known: BTreeMap::new(),
             record: 0,
         }
@@ -89,8 +87,8 @@ impl Simulation {
 
     async fn run(&mut self) {
         for _ in 0..BOOTS {
-            let window = self.random.below(3) * 300;
-            let start = World::start(&self.disk, &self.store, self.barrier, window);
+            self.machine.window_bytes = self.random.below(3) * 300;
+            let start = World::start(&self.machine);
             let mut world = start.await.expect("a crash never damages the journal");
             self.check_after_start(&world).await;
             let in_flight = self.work(&mut world).await;
@@ -99,10 +97,10 @@ impl Simulation {
             }
             // Nobody waits any more when the process is gone.
             drop((in_flight, world));
-            if self.barrier && self.random.one_in(2) {
-                self.disk.restart_after_power_cut(&mut self.random);
+            if self.machine.barrier && self.random.one_in(2) {
+                self.machine.disk.restart_after_power_cut(&mut self.random);
             } else {
-                self.disk.restart_after_kill();
+                self.machine.disk.restart_after_kill();
             }
         }
     }
@@ -141,7 +139,7 @@ impl Simulation {
     async fn work(&mut self, world: &mut World) -> Vec<InFlight> {
         let mut in_flight = Vec::new();
         if self.random.one_in(2) {
-            self.disk.cut_power_after(self.random.below(60));
+            self.machine.disk.cut_power_after(self.random.below(60));
         }
         for _ in 0..self.random.below(STEPS) {
             match self.random.below(10) {
@@ -196,7 +194,7 @@ impl Simulation {
         let record = format!("{}:{};", self.record, "x".repeat(size));
         let close = self.random.one_in(12).then_some(CloseReason::Finished);
         let addition =
-            Addition { record: record.clone().into(), at: None, tied: known.tied, close };
+            Addition { tied: known.tied, close, ..Addition::bytes(record.clone().into()) };
         let streams = world.streams.clone();
         let mut future: Pending = Box::pin(async move { streams.append(&channel, addition).await });
         match futures::poll!(future.as_mut()) {
@@ -216,8 +214,11 @@ impl Simulation {
             match futures::poll!(append.future.as_mut()) {
                 Poll::Pending => waiting.push(append),
                 Poll::Ready(Err(_)) => {}
-                Poll::Ready(Ok(tail)) => {
-                    assert_eq!(tail.bytes as usize, append.end, "acknowledged another position");
+                Poll::Ready(Ok(appended)) => {
+                    assert_eq!(
+                        appended.tail.bytes as usize, append.end,
+                        "acknowledged another position"
+                    );
                     let known = self.known.entry(append.name).or_default();
                     known.promised = known.promised.max(append.end);
                     known.closed |= append.closes;

@@ -1,9 +1,13 @@
 //! The cursor against the plainest model, a vector of bytes, whatever happens between two reads:
 //! appends, commits, flushes, merges, windows that are trimmed, channels that are unloaded.
 
-use super::world::World;
+use super::{
+    memory_store::MemoryStore,
+    world::{Machine, World},
+};
 use messages::{
-    model::{CloseReason, StreamName},
+    channel::Part,
+    model::{CloseReason, Offset, StreamName},
     stream::{Addition, Cursor, Piece, StreamError},
 };
 use proptest::prelude::*;
@@ -81,7 +85,7 @@ impl Model {
     async fn append(&mut self, size: usize, close: Option<CloseReason>) {
         let record: Vec<u8> = (0..size).map(|i| (self.admitted.len() + i) as u8).collect();
         let channel = self.world.streams.find(&self.name).await.expect("created");
-        let addition = Addition { record: record.clone().into(), at: None, tied: false, close };
+        let addition = Addition { close, ..Addition::bytes(record.clone().into()) };
         let mut append = pin!(self.world.streams.append(&channel, addition));
         assert!(futures::poll!(append.as_mut()).is_pending(), "answered before it was durable");
         // The client goes away: what it sent takes its way all the same.
@@ -97,10 +101,11 @@ impl Model {
                 futures::poll!(next)
             };
             match next {
-                Poll::Ready(Ok(Piece::Data(bytes))) => {
+                Poll::Ready(Ok(Piece::Data(Part { bytes, end: offset, last, .. }))) => {
                     let end = reader.next + bytes.len();
                     assert!(end <= self.durable, "shown before it was durable");
                     assert!(bytes == self.admitted[reader.next..end], "wrong at {}", reader.next);
+                    assert_eq!((offset.bytes as usize, last), (end, end == self.durable));
                     reader.next = end;
                     assert_eq!(reader.cursor.position() as usize, end);
                 }
@@ -121,8 +126,9 @@ impl Model {
 }
 
 async fn agrees_with_a_vector(steps: Vec<Step>, window_bytes: usize) {
-    let (disk, store) = (super::disk::SimDisk::default(), Arc::default());
-    let mut world = World::start(&disk, &store, false, window_bytes).await.expect("started");
+    let machine =
+        Machine { barrier: false, window_bytes, ..Machine::new(Arc::<MemoryStore>::default()) };
+    let mut world = World::start(&machine).await.expect("started");
     let name: StreamName = "s".parse().expect("valid");
     let streams = world.streams.clone();
     let create = streams.find_or_create(&name, "text/plain", false);
@@ -153,8 +159,8 @@ proptest! {
 
 #[tokio::test]
 async fn a_reader_that_waits_is_woken_by_what_comes() {
-    let (disk, store) = (super::disk::SimDisk::default(), Arc::default());
-    let mut world = World::start(&disk, &store, false, 0).await.unwrap();
+    let machine = Machine::new(Arc::<MemoryStore>::default());
+    let mut world = World::start(&machine).await.unwrap();
     let streams = world.streams.clone();
     let name = "s".parse().unwrap();
     let create = streams.find_or_create(&name, "text/plain", false);
@@ -163,9 +169,10 @@ async fn a_reader_that_waits_is_woken_by_what_comes() {
     let (mut cursor, _) = streams.read(channel.clone(), 0).await.unwrap();
     let waiting = tokio::spawn(async move { cursor.next().await });
     tokio::task::yield_now().await;
-    let addition = Addition { record: "now".into(), at: None, tied: false, close: None };
-    world.drive(streams.append(&channel, addition)).await.unwrap().unwrap();
-    assert_eq!(waiting.await.unwrap(), Ok(Piece::Data("now".into())));
+    world.drive(streams.append(&channel, Addition::bytes("now".into()))).await.unwrap().unwrap();
+    let end = Offset { records: 1, bytes: 3 };
+    let part = Part { bytes: "now".into(), end, last: true, closed: None };
+    assert_eq!(waiting.await.unwrap(), Ok(Piece::Data(part)));
 
     let (mut cursor, _) = streams.read(channel, 3).await.unwrap();
     let waiting = tokio::spawn(async move { cursor.next().await });

@@ -5,7 +5,9 @@ use super::disk::SimDisk;
 use super::random::Random;
 use messages::{
     journal::{FileJournal, Journal, Mark, Replay, ReplayError},
-    model::{Append, Change, Chunk, CloseReason, Create, Lengths, Offset, StreamId},
+    model::{
+        Append, Change, Chunk, CloseReason, Create, Lengths, Lifetime, Offset, StreamId, Writer,
+    },
 };
 use proptest::prelude::*;
 
@@ -25,6 +27,8 @@ fn change(random: &mut Random) -> (StreamId, Change) {
             content_type: "text/plain".into(),
             tied: random.one_in(2),
             replaces: random.one_in(3).then_some(StreamId(9)),
+            lifetime: Lifetime::Unlimited,
+            fork: None,
         };
         return (id, Change::Create(create));
     }
@@ -34,7 +38,8 @@ fn change(random: &mut Random) -> (StreamId, Change) {
     let at = Offset { records: random.next() % 1000, bytes: random.next() % 1000 };
     let close = random.one_in(5).then_some(CloseReason::Finished);
     let chunk = Chunk { at, lengths, body: body.into() };
-    (id, Change::Append(Append { chunk, tied: random.one_in(2), close }))
+    let tied = random.one_in(2);
+    (id, Change::Append(Append { chunk, tied, close, writer: Writer::NOBODY }))
 }
 
 /// Writes batches of a few changes each.
@@ -165,7 +170,8 @@ fn a_full_disk_changes_nothing_and_passes() {
 
 fn append(body: Vec<u8>) -> (StreamId, Change) {
     let chunk = Chunk { at: Offset::ZERO, lengths: Lengths::One, body: body.into() };
-    (StreamId(1), Change::Append(Append { chunk, tied: false, close: None }))
+    let append = Append { chunk, tied: false, close: None, writer: Writer::NOBODY };
+    (StreamId(1), Change::Append(append))
 }
 
 fn commit(journal: &mut FileJournal, (id, change): (StreamId, Change)) -> Mark {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod architecture;
+mod clock;
 mod crash;
 mod cursor;
 mod disk;

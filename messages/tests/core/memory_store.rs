@@ -6,7 +6,7 @@ use messages::{
     store::{Store, StoreError},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard},
 };
 
@@ -45,8 +45,14 @@ impl MemoryStore {
 
     fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
         let state = self.state();
-        state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s)).cloned().collect()
+        let found = state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s));
+        found.map(|s| StoredStream { forks: forks(&state, s.id), ..s.clone() }).collect()
     }
+}
+
+fn forks(state: &State, id: StreamId) -> u64 {
+    let is_fork = |s: &StoredStream| s.fork.as_ref().is_some_and(|fork| fork.source == id);
+    state.streams.values().filter(|(stream, _)| is_fork(stream)).count() as u64
 }
 
 fn unavailable() -> StoreError {
@@ -67,7 +73,10 @@ fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
         }
         let (stream, chunks) =
             state.streams.entry(id).or_insert_with(|| (flush.stream.clone(), Vec::new()));
+        let mut producers: HashMap<_, _> = std::mem::take(&mut stream.writers.producers);
+        producers.extend(flush.producers.iter().cloned());
         *stream = flush.stream.clone();
+        stream.writers.producers = producers;
         chunks.extend(flush.chunks.iter().cloned());
     }
     Ok(())
@@ -96,6 +105,17 @@ impl Store for MemoryStore {
 
     fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
         Box::pin(ready(Ok(self.select(|stream| stream.tied && stream.closed.is_none()))))
+    }
+
+    fn ended(&self, now_ms: u64, limit: u32) -> BoxFuture<'_, Result<Vec<StreamName>, StoreError>> {
+        let state = self.state();
+        let is_over = |stream: &StoredStream| match stream.hidden {
+            false => stream.expires_ms.is_some_and(|ms| ms <= now_ms),
+            true => forks(&state, stream.id) == 0,
+        };
+        let ended = state.streams.values().map(|(stream, _)| stream).filter(|s| is_over(s));
+        let names = ended.map(|stream| stream.name.clone()).take(limit as usize).collect();
+        Box::pin(ready(Ok(names)))
     }
 
     fn read(

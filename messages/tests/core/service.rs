@@ -1,9 +1,10 @@
 //! What has to go on working when its neighbours do not: the store, the journal, clients.
 
 use super::{
+    clock::ManualClock,
     disk::SimDisk,
     memory_store::{Fault, MemoryStore},
-    world::World,
+    world::{Machine, World},
 };
 use messages::{
     budget::Budget,
@@ -11,18 +12,18 @@ use messages::{
     committer::{CommitFailed, Commits, Committer, Entry},
     flusher::Flusher,
     journal::{FileJournal, Journal, Mark, MemoryJournal},
-    model::{Change, CloseReason, Create, StreamId, StreamName},
+    model::{Change, CloseReason, Create, Lifetime, StreamId, StreamName},
     production::{Plan, Productions},
     recovery,
     store::{Store, StoreError},
-    stream::{Addition, Piece, Streams},
+    stream::{Addition, Ground, Piece, Streams},
 };
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 fn add(text: &str, close: bool) -> Addition {
     let close = close.then_some(CloseReason::Finished);
-    Addition { record: text.to_owned().into(), at: None, tied: false, close }
+    Addition { close, ..Addition::bytes(text.to_owned().into()) }
 }
 
 /// More streams than one transaction may write.
@@ -40,8 +41,8 @@ async fn create_many(streams: &Streams, committer: &mut Committer) {
 #[tokio::test]
 async fn an_earlier_life_leaves_the_store_first() {
     for fault in [None, Some(Fault::Refused), Some(Fault::AnswerLost)] {
-        let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
-        let mut world = World::start(&disk, &store, true, 0).await.unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let mut world = World::start(&Machine::new(store.clone())).await.unwrap();
         let streams = world.streams.clone();
         let name: StreamName = "a".parse().unwrap();
         let (old, _) = streams.find_or_create(&name, "text/plain", false).await.unwrap();
@@ -67,8 +68,8 @@ async fn an_earlier_life_leaves_the_store_first() {
 /// Rows that are gone without the server are not written around: a hole would be worse.
 #[tokio::test]
 async fn a_stream_that_somebody_removed_from_the_database_is_a_conflict() {
-    let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
-    let mut world = World::start(&disk, &store, true, 0).await.unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let mut world = World::start(&Machine::new(store.clone())).await.unwrap();
     let streams = world.streams.clone();
     let name: StreamName = "a".parse().unwrap();
     let (channel, _) = streams.find_or_create(&name, "text/plain", false).await.unwrap();
@@ -93,15 +94,16 @@ async fn a_start_finds_room_although_the_replay_takes_it_all() {
         let (budget, memory) = (Budget::new(10_000), WindowMemory::new(1000));
         let commits = Commits::new(replay.mark, u64::MAX);
         let start = store.count_start().await.unwrap();
-        let streams = Streams::new(
-            store.clone(),
-            commits.clone(),
-            budget.clone(),
-            memory.clone(),
+        let streams = Streams::new(Ground {
+            store: store.clone(),
+            commits: commits.clone(),
+            budget: budget.clone(),
+            memory: memory.clone(),
+            clock: ManualClock::new(),
             start,
-            1 << 30,
-        );
-        let recovered = recovery::recover(&*store, replay.changes, &memory).await.unwrap();
+            stream_bytes_max: 1 << 30,
+        });
+        let recovered = recovery::recover(&*store, replay.changes, 0, &memory).await.unwrap();
         let orphans = recovered.orphans();
         recovered.install(&streams, &commits, &budget);
         let committer = Committer::new(commits.clone(), Box::new(journal));
@@ -140,8 +142,11 @@ async fn nobody_waits_for_a_committer_that_is_gone() {
         content_type: "text/plain".into(),
         tied: false,
         replaces: None,
+        lifetime: Lifetime::Unlimited,
+        fork: None,
     };
-    let channel = Arc::new(Channel::new(StreamId(1), &create, WindowMemory::new(10)));
+    let channel = Channel::new(StreamId(1), &create, None, 0, WindowMemory::new(10));
+    let channel = Arc::new(channel);
     let entry = || Entry {
         channel: channel.clone(),
         change: Change::Create(create.clone()),
@@ -156,8 +161,8 @@ async fn nobody_waits_for_a_committer_that_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_during_a_lookup_leaves_nothing_behind() {
-    let (disk, store) = (SimDisk::default(), Arc::new(MemoryStore::default()));
-    let world = World::start(&disk, &store, true, 0).await.unwrap();
+    let machine = Machine::new(Arc::new(MemoryStore::default()));
+    let world = World::start(&machine).await.unwrap();
     for i in 0..100 {
         let name: StreamName = format!("n{i}").parse().unwrap();
         let mut finding = pin!(world.streams.find(&name));
@@ -173,8 +178,15 @@ async fn a_production_survives_an_overload() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let (budget, memory) = (Budget::new(10_000), WindowMemory::new(1000));
     let commits = Commits::new(Mark(0), u64::MAX);
-    let streams =
-        Arc::new(Streams::new(store, commits.clone(), budget.clone(), memory, 1, 1 << 30));
+    let streams = Arc::new(Streams::new(Ground {
+        store,
+        commits: commits.clone(),
+        budget: budget.clone(),
+        memory,
+        clock: ManualClock::new(),
+        start: 1,
+        stream_bytes_max: 1 << 30,
+    }));
     let committer = Committer::new(commits.clone(), Box::new(MemoryJournal::new(Mark(0))));
     let committer = std::thread::spawn(move || committer.run());
     let productions = Productions::new(streams.clone(), CancellationToken::new());
@@ -188,8 +200,8 @@ async fn a_production_survives_an_overload() {
     tokio::time::sleep(Duration::from_millis(messages::limits::ROOM_WAIT_MS_MAX + 200)).await;
     budget.give_back(rest);
     let mut content = Vec::new();
-    while let Piece::Data(bytes) = cursor.next().await.unwrap() {
-        content.extend_from_slice(&bytes);
+    while let Piece::Data(part) = cursor.next().await.unwrap() {
+        content.extend_from_slice(&part.bytes);
     }
     assert_eq!(content, b"0: a\n1: a\n2: a\n3: a\n4: a\n");
     commits.stop();

@@ -3,7 +3,9 @@
 use super::memory_store::MemoryStore;
 use super::random::Random;
 use messages::{
-    model::{Chunk, CloseReason, Flush, Lengths, Offset, StoredStream, StreamId},
+    model::{
+        Chunk, CloseReason, Flush, Lengths, Lifetime, Offset, StoredStream, StreamId, Writers,
+    },
     store::{self, Store, StoreError},
 };
 use sqlx::Connection;
@@ -50,6 +52,12 @@ fn stream(id: u64, name: &str) -> StoredStream {
         tail: Offset::ZERO,
         tied: false,
         closed: None,
+        lifetime: Lifetime::Unlimited,
+        expires_ms: None,
+        fork: None,
+        hidden: false,
+        forks: 0,
+        writers: Writers::default(),
     }
 }
 
@@ -64,7 +72,14 @@ fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> Flus
         chunk
     });
     let chunks = chunks.collect();
-    Flush { stream: StoredStream { tail: at, ..stream }, from, chunks, remove: false, cost: 0 }
+    Flush {
+        stream: StoredStream { tail: at, ..stream },
+        from,
+        chunks,
+        producers: Vec::new(),
+        remove: false,
+        cost: 0,
+    }
 }
 
 async fn content(store: &dyn Store, id: u64, position: u64) -> Vec<u8> {

@@ -1,20 +1,38 @@
 //! A server without its edges: streams over a journal on a simulated disk and a store in memory,
 //! driven step by step, so that a seed says everything that happens.
 
-use super::{disk::SimDisk, memory_store::MemoryStore};
+use super::{clock::ManualClock, disk::SimDisk};
 use messages::{
     budget::Budget,
     channel::WindowMemory,
+    clock::Clock,
     committer::{Commits, Committer},
     flusher::Flusher,
     journal::FileJournal,
     recovery,
     store::Store,
-    stream::{Piece, StreamError, Streams},
+    stream::{Ground, Piece, StreamError, Streams},
 };
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 
 pub const SEGMENT_BYTES: u64 = 2048;
+
+/// What outlives a server.
+pub struct Machine {
+    pub disk: SimDisk,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<ManualClock>,
+    /// Whether the journal waits for the disk.
+    pub barrier: bool,
+    pub window_bytes: usize,
+}
+
+impl Machine {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let (disk, clock) = (SimDisk::default(), ManualClock::new());
+        Self { disk, store, clock, barrier: true, window_bytes: 0 }
+    }
+}
 
 pub struct World {
     pub streams: Arc<Streams>,
@@ -27,33 +45,30 @@ impl World {
     ///
     /// # Errors
     /// What the journal says when it cannot be opened.
-    pub async fn start(
-        disk: &SimDisk,
-        store: &Arc<MemoryStore>,
-        barrier: bool,
-        window_bytes: usize,
-    ) -> anyhow::Result<Self> {
-        let (journal, replay) = FileJournal::open(Box::new(disk.clone()), SEGMENT_BYTES, barrier)?;
-        let store: Arc<dyn Store> = store.clone();
+    pub async fn start(machine: &Machine) -> anyhow::Result<Self> {
+        let Machine { disk, store, clock, barrier, window_bytes } = machine;
+        let (journal, replay) = FileJournal::open(Box::new(disk.clone()), SEGMENT_BYTES, *barrier)?;
         let start = store.count_start().await?;
         let budget = Budget::new(64 << 20);
-        let memory = WindowMemory::new(window_bytes);
+        let memory = WindowMemory::new(*window_bytes);
         let commits = Commits::new(replay.mark, u64::MAX);
-        let streams = Arc::new(Streams::new(
-            store.clone(),
-            commits.clone(),
-            budget.clone(),
-            memory.clone(),
+        let streams = Arc::new(Streams::new(Ground {
+            store: store.clone(),
+            commits: commits.clone(),
+            budget: budget.clone(),
+            memory: memory.clone(),
+            clock: clock.clone(),
             start,
-            1 << 30,
-        ));
-        let recovered = recovery::recover(&*store, replay.changes, &memory).await?;
+            stream_bytes_max: 1 << 30,
+        }));
+        let now_ms = clock.now_ms();
+        let recovered = recovery::recover(&**store, replay.changes, now_ms, &memory).await?;
         let orphans = recovered.orphans();
         recovered.install(&streams, &commits, &budget);
         let committer = Committer::new(commits.clone(), Box::new(journal));
         let flusher = Flusher::new(store.clone(), commits, budget, memory);
         let mut world = Self { streams: streams.clone(), committer, flusher };
-        let closing = async move { recovery::close_orphans(&streams, &*store, &orphans).await };
+        let closing = async move { recovery::close_orphans(&streams, &**store, &orphans).await };
         world.drive(closing).await??;
         Ok(world)
     }
@@ -88,7 +103,7 @@ impl World {
         loop {
             let next = pin!(cursor.next());
             match futures::poll!(next) {
-                Poll::Ready(Ok(Piece::Data(piece))) => bytes.extend_from_slice(&piece),
+                Poll::Ready(Ok(Piece::Data(part))) => bytes.extend_from_slice(&part.bytes),
                 Poll::Ready(Ok(Piece::End(_))) => return Ok((bytes, true)),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok((bytes, false)),

@@ -3,6 +3,7 @@
 
 mod append;
 mod cache;
+mod content;
 mod create;
 mod cursor;
 mod event;

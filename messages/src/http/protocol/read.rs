@@ -3,10 +3,9 @@
 use super::{
     super::{
         App,
-        parts::Parts as PartsBody,
         problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
     },
-    cache, cursor,
+    cache, content, cursor,
     headers::{STREAM_CURSOR, STREAM_UP_TO_DATE},
     insert_content_type,
     query::{Live, Query, Start},
@@ -16,14 +15,13 @@ use crate::{
     channel::{Channel, Status},
     limits::RESPONSE_BYTES_MAX,
     model::{Offset, StreamName},
-    stream::{Cursor, Page, StreamError},
+    stream::{Cursor, StreamError},
 };
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
-use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(super) async fn read(app: &App, name: &StreamName, parts: &Parts) -> Result<Response, Problem> {
@@ -84,7 +82,8 @@ impl<'a> Reader<'a> {
     /// Nothing but where the stream ends.
     fn now(self) -> Response {
         let Status { tail, closed } = self.status;
-        let mut response = Response::new(Body::from(self.array(vec![]).concat()));
+        let body = if self.channel().holds_messages() { Body::from("[]") } else { Body::empty() };
+        let mut response = Response::new(body);
         let headers = response.headers_mut();
         insert_content_type(headers, self.channel().content_type());
         insert_position(headers, tail, true, closed.is_some());
@@ -92,42 +91,34 @@ impl<'a> Reader<'a> {
         response
     }
 
-    async fn catch_up(mut self, asked: &HeaderMap) -> Result<Response, Problem> {
-        let from = self.cursor.position();
-        let page = self.cursor.page(RESPONSE_BYTES_MAX).await?;
-        Ok(self.page(from, page, asked, None))
+    async fn catch_up(self, asked: &HeaderMap) -> Result<Response, Problem> {
+        self.content(asked, None).await
     }
 
     async fn long_poll(mut self, asked: &HeaderMap) -> Result<Response, Problem> {
         let until = Instant::now() + self.app.long_poll;
-        let from = self.cursor.position();
         loop {
-            let page = self.cursor.page(RESPONSE_BYTES_MAX).await?;
-            let cursor = self.next_cursor();
-            if !page.parts.is_empty() {
-                return Ok(self.page(from, page, asked, Some(cursor)));
+            let cursor = cursor::next(self.app.streams.now_ms(), self.had);
+            if self.status.tail.bytes > self.cursor.position() {
+                return self.content(asked, Some(cursor)).await;
             }
-            if page.closed.is_some() {
+            if self.status.closed.is_some() {
                 return Ok(self.nothing(None));
             }
             match tokio::time::timeout_at(until, self.cursor.wait()).await {
                 Ok(waited) => waited?,
                 Err(_) => return Ok(self.nothing(Some(cursor))),
             }
+            self.status = self.app.streams.status(self.channel()).await?;
         }
-    }
-
-    fn next_cursor(&self) -> u64 {
-        cursor::next(self.app.streams.now_ms(), self.had)
     }
 
     /// The end of a long poll without anything new.
     fn nothing(&self, cursor: Option<u64>) -> Response {
-        let tail = self.channel().durable();
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        insert_position(headers, tail, true, cursor.is_none());
+        insert_position(headers, self.status.tail, true, cursor.is_none());
         headers.insert(header::CACHE_CONTROL, cache::NO_STORE);
         if let Some(cursor) = cursor {
             headers.insert(STREAM_CURSOR, cursor.into());
@@ -135,48 +126,40 @@ impl<'a> Reader<'a> {
         response
     }
 
-    fn page(self, from: u64, page: Page, asked: &HeaderMap, cursor: Option<u64>) -> Response {
-        let channel = self.channel();
-        let is_empty = page.parts.is_empty();
-        let end = page.end.unwrap_or_else(|| channel.durable());
-        let closed = page.closed.is_some();
+    /// What there is, up to a cap.
+    async fn content(self, asked: &HeaderMap, cursor: Option<u64>) -> Result<Response, Problem> {
+        let (channel, from) = (self.channel(), self.cursor.position());
+        let Status { tail, closed } = self.status;
+        let end = if tail.bytes - from <= RESPONSE_BYTES_MAX {
+            tail
+        } else {
+            self.app.streams.record_end(channel, from + RESPONSE_BYTES_MAX).await?
+        };
+        let last = end.bytes == tail.bytes;
+        let closed = last && closed.is_some();
         let etag = cache::etag(channel.id(), from, end.bytes, closed);
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        insert_position(headers, end, page.last, closed);
+        insert_position(headers, end, last, closed);
         insert_text(headers, header::ETAG, &etag);
-        headers.insert(
-            header::CACHE_CONTROL,
-            // At the end anything may come any moment.
-            if is_empty {
-                cache::NO_STORE
-            } else {
-                cache::control(channel.lifetime(), self.app.is_open())
-            },
-        );
+        // At the end anything may come any moment.
+        let control = if end.bytes == from {
+            cache::NO_STORE
+        } else {
+            cache::control(channel.lifetime(), self.app.is_open())
+        };
+        headers.insert(header::CACHE_CONTROL, control);
         if let Some(cursor) = cursor.filter(|_| !closed) {
             headers.insert(STREAM_CURSOR, cursor.into());
         }
         if cache::is_known(asked, &etag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
+            return Ok(response);
         }
         insert_content_type(headers, channel.content_type());
-        let Page { parts, room, .. } = page;
-        *response.body_mut() = Body::new(PartsBody::new(self.array(parts), room));
-        response
-    }
-
-    /// Messages between brackets and without the last comma; bytes as they are.
-    fn array(&self, mut parts: Vec<Bytes>) -> Vec<Bytes> {
-        if self.channel().holds_messages() {
-            if let Some(last) = parts.last_mut() {
-                last.truncate(last.len().saturating_sub(1));
-            }
-            parts.insert(0, Bytes::from_static(b"["));
-            parts.push(Bytes::from_static(b"]"));
-        }
-        parts
+        let body = content::body(self.cursor, end, headers).await?;
+        *response.body_mut() = body;
+        Ok(response)
     }
 
     fn sse(self, asked: &HeaderMap) -> Response {
