@@ -27,6 +27,7 @@
 pub mod admission;
 pub mod budget;
 pub mod channel;
+pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod flusher;
@@ -40,3 +41,4 @@ pub mod recovery;
 pub mod server;
 pub mod store;
 pub mod stream;
+pub mod subscription;

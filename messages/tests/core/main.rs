@@ -13,4 +13,5 @@ mod postgres;
 mod random;
 mod service;
 mod store_contract;
+mod subscription_machine;
 mod world;
