@@ -11,8 +11,10 @@ use sqlx::{
 };
 use std::{io, str::FromStr, time::Duration};
 
-const MIGRATIONS: Migrations =
-    &[(1, "streams", include_str!("../../../migrations/postgres/0001_streams.sql"))];
+const MIGRATIONS: Migrations = &[
+    (1, "streams", include_str!("../../../migrations/postgres/0001_streams.sql")),
+    (3, "subscriptions", include_str!("../../../migrations/postgres/0003_subscriptions.sql")),
+];
 
 /// Connections for reading.
 const READERS: u32 = 8;

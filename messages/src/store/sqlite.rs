@@ -11,8 +11,10 @@ use sqlx::{
 };
 use std::{str::FromStr, time::Duration};
 
-const MIGRATIONS: Migrations =
-    &[(1, "streams", include_str!("../../../migrations/sqlite/0001_streams.sql"))];
+const MIGRATIONS: Migrations = &[
+    (1, "streams", include_str!("../../../migrations/sqlite/0001_streams.sql")),
+    (3, "subscriptions", include_str!("../../../migrations/sqlite/0003_subscriptions.sql")),
+];
 
 /// Connections for reading, each a thread of its own.
 const READERS: u32 = 4;

@@ -10,6 +10,7 @@ use std::{fmt::Write, io, time::Duration};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
     Int(i64),
+    MaybeInt(Option<i64>),
     Text(&'a str),
     MaybeText(Option<&'a str>),
     Bytes(&'a [u8]),
@@ -101,6 +102,7 @@ macro_rules! bind {
     ($query:expr, $values:expr) => {
         $values.into_iter().fold($query, |query, value| match value {
             Value::Int(value) => query.bind(value),
+            Value::MaybeInt(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::MaybeText(value) => query.bind(value),
             Value::Bytes(value) => query.bind(value),
