@@ -26,6 +26,7 @@
 
 pub mod admission;
 pub mod budget;
+pub mod changes;
 pub mod channel;
 pub mod clock;
 pub mod committer;
@@ -42,3 +43,4 @@ pub mod server;
 pub mod store;
 pub mod stream;
 pub mod subscription;
+pub mod webhook;

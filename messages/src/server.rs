@@ -3,6 +3,7 @@
 use crate::{
     budget::Budget,
     channel::WindowMemory,
+    clock::SystemClock,
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
@@ -14,6 +15,8 @@ use crate::{
     recovery,
     store::{self, Store, StoreError},
     stream::Streams,
+    subscription::{Parts, Subscriptions, SystemChance},
+    webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
@@ -37,6 +40,8 @@ pub struct Server {
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
+    subscriptions: Arc<Subscriptions>,
+    stop_subscriptions: CancellationToken,
     store: Arc<dyn Store>,
     _lock: FileLock,
 }
@@ -61,9 +66,12 @@ impl Server {
         let start = store.count_start().await?;
         let core = Core::new(config, store.clone(), start, replay.mark);
         let recovered = recovery::recover(&*store, replay.changes, &core.memory).await?;
+        let first = core.streams.next_id();
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
         let flusher = core.flusher(earlier).await?;
+        let stop_subscriptions = CancellationToken::new();
+        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
         let committer = Committer::new(commits.clone(), journal);
@@ -73,11 +81,20 @@ impl Server {
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
         let sweeper = tokio::spawn(sweep(streams.clone()));
+        // What it loads is no part of the start: requests about subscriptions wait for it.
+        tokio::spawn(subscriptions.clone().run(first));
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app = App::new(streams, productions, config, send_away.clone());
+        let app = App::new(
+            streams,
+            productions,
+            subscriptions.clone(),
+            address,
+            config,
+            send_away.clone(),
+        );
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -105,6 +122,8 @@ impl Server {
             flusher,
             stop_flusher,
             sweeper,
+            subscriptions,
+            stop_subscriptions,
             store,
             _lock: lock,
         })
@@ -139,10 +158,13 @@ impl Server {
                 listener.abort();
             }
         }
+        self.stop_subscriptions.cancel();
+        self.subscriptions.ended().await;
         self.commits.stop();
         task::spawn_blocking(move || self.committer.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
         self.sweeper.abort();
@@ -176,6 +198,25 @@ impl Core {
             config.stream_bytes_max,
         ));
         Self { store, budget, memory, commits, streams }
+    }
+
+    /// Subscriptions to these streams, which do nothing yet.
+    fn subscriptions(
+        &self,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Subscriptions>> {
+        let client = Client::new(config.webhook_allow_loopback(), Box::new(SystemResolver))?;
+        let parts = Parts {
+            streams: self.streams.clone(),
+            store: self.store.clone(),
+            commits: self.commits.clone(),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance::default()),
+            post: Arc::new(client),
+            public_url: config.public_url.clone(),
+        };
+        Ok(Subscriptions::new(parts, stop))
     }
 
     /// The flusher, after it has brought into the store what is left of an `earlier` journal.

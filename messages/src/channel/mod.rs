@@ -13,7 +13,10 @@ use crate::{
 use bytes::Bytes;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64, AtomicUsize,
+        Ordering::{AcqRel, Relaxed},
+    },
 };
 use tokio::sync::broadcast;
 use visible::Visible;
@@ -34,6 +37,8 @@ pub struct Channel {
     /// misses nothing, and a slot is all the memory that a slow one costs.
     wake: broadcast::Sender<()>,
     used_ms: AtomicU64,
+    /// On the list of changed channels.
+    noticed: AtomicBool,
     memory: Arc<WindowMemory>,
 }
 
@@ -93,6 +98,7 @@ impl Channel {
             visible: Mutex::new(visible),
             wake: broadcast::Sender::new(1),
             used_ms: AtomicU64::new(0),
+            noticed: AtomicBool::new(false),
             memory,
         }
     }
@@ -138,6 +144,17 @@ impl Channel {
     #[must_use]
     pub fn used_ms(&self) -> u64 {
         self.used_ms.load(Relaxed)
+    }
+
+    /// Goes on the list of changed channels. Returns whether it was not there yet.
+    #[must_use]
+    pub fn notice(&self) -> bool {
+        !self.noticed.swap(true, AcqRel)
+    }
+
+    /// Goes off that list. Whoever looks at the channel after this sees what it was noticed for.
+    pub fn unnotice(&self) {
+        self.noticed.swap(false, AcqRel);
     }
 
     /// Readers wait here. Subscribe first and look with [`Channel::read`] then: what is published

@@ -7,20 +7,23 @@ mod produce;
 mod query;
 mod read;
 mod serve;
+mod subscriptions;
 mod upload;
 
 pub use serve::{Serving, bind, serve};
 
-use crate::{config::Config, production::Productions, stream::Streams};
+use crate::{
+    config::Config, production::Productions, stream::Streams, subscription::Subscriptions,
+};
 use axum::{
     Router,
     body::Body,
     http::{HeaderValue, Request, header::X_CONTENT_TYPE_OPTIONS},
     response::Response,
-    routing::get,
+    routing::{any, get},
 };
 use problem::Problem;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -32,21 +35,26 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
+    /// The subscriptions.
+    pub subscriptions: Arc<Subscriptions>,
+    address: SocketAddr,
     producer_idle: Duration,
     stop: CancellationToken,
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`. At `stop` producers that are still here are sent away.
+    /// Handlers of a server that listens on `address`. At `stop` producers that are still here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,
         productions: Arc<Productions>,
+        subscriptions: Arc<Subscriptions>,
+        address: SocketAddr,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         let producer_idle = Duration::from_secs(config.producer_idle_secs);
-        Self { streams, productions, producer_idle, stop }
+        Self { streams, productions, subscriptions, address, producer_idle, stop }
     }
 }
 
@@ -75,6 +83,8 @@ pub fn service(app: App) -> impl HttpService {
     let nosniff = HeaderValue::from_static("nosniff");
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
+        .route("/v1/stream/__ds", any(subscriptions::serve))
+        .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -3,10 +3,12 @@
 
 mod cursor;
 mod error;
+mod list;
 mod loader;
 
 pub use cursor::{Cursor, Piece};
 pub use error::StreamError;
+pub use list::Listed;
 
 use crate::{
     admission::{Decision, ReplacementRefusal, Request},
@@ -349,6 +351,12 @@ impl Streams {
             }
             !unload
         });
+    }
+
+    /// Streams that begin from here on have an identity of at least this.
+    #[must_use]
+    pub fn next_id(&self) -> StreamId {
+        StreamId(self.next_id.load(Ordering::Relaxed))
     }
 
     /// How many channels are in memory.

@@ -121,7 +121,7 @@ impl Config {
             return refuse("pattern or streams must say which streams are meant");
         }
         if matches!(&delivery, Delivery::PullWake(stream) if streams.contains(stream)) {
-            return refuse("the wake stream cannot be one of the streams: it would wake itself");
+            return Err(Self::own_wake_stream());
         }
         let lease_ttl_ms = document.lease_ttl_ms.unwrap_or(LEASE_TTL_MS_DEFAULT);
         if !(LEASE_TTL_MS_MIN..=LEASE_TTL_MS_MAX).contains(&lease_ttl_ms) {
@@ -134,6 +134,11 @@ impl Config {
             return Err(InvalidConfig(what));
         }
         Ok(Self { delivery, pattern, streams, lease_ttl_ms, description })
+    }
+
+    /// A subscription that is asked to link its own wake stream.
+    pub(super) fn own_wake_stream() -> InvalidConfig {
+        InvalidConfig("the wake stream cannot be one of the streams: it would wake itself".into())
     }
 
     /// The normal form, which [`Config::parse`] reads. Stored and hashed: never change it.

@@ -205,6 +205,13 @@ impl Subscription {
         }
     }
 
+    /// Whether the present wake could not be sent so far.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let stage = self.state.wake.as_ref().map(|wake| &wake.stage);
+        matches!(stage, Some(Stage::Outgoing { failures: 1.., .. }))
+    }
+
     /// The next wake, the end of a lease, the end of a wake that there is no reason for any more.
     #[must_use]
     pub fn evaluate(&self, at: Moment) -> Option<Plan> {
@@ -400,6 +407,13 @@ impl Subscription {
         };
         plan.replace(stream, change);
         Some(plan)
+    }
+
+    /// A step that changes nothing but what is stored; `None` when that is complete.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<Plan> {
+        let plan = Draft::new(self).plan();
+        (!plan.links.is_empty()).then_some(plan)
     }
 
     /// Takes note of the address under which the server was reached last.
