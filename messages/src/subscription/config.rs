@@ -183,6 +183,7 @@ impl Config {
     #[must_use]
     pub fn matches(&self, name: &StreamName) -> bool {
         self.wake_stream() != Some(name)
+            && !is_reserved(name.as_str())
             && self.pattern.as_ref().is_some_and(|pattern| pattern.matches(name.as_str()))
     }
 }

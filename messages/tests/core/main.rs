@@ -15,5 +15,8 @@ mod random;
 mod service;
 mod store_contract;
 mod subscription_machine;
+mod subscription_play;
+mod subscription_run;
+mod subscription_service;
 mod subscription_store;
 mod world;
