@@ -9,19 +9,11 @@ use tokio::sync::Notify;
 
 /// A list of changed channels, each on it once, so that it is no longer than there are channels. While
 /// nobody watches it stays empty and costs the committer one look.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Changes {
     watched: AtomicBool,
     list: Mutex<Vec<Arc<Channel>>>,
     news: Notify,
-}
-
-impl Default for Changes {
-    /// Watched from the beginning, until somebody has found out that nobody is interested: what a
-    /// start brings back must not be missed.
-    fn default() -> Self {
-        Self { watched: AtomicBool::new(true), list: Mutex::default(), news: Notify::new() }
-    }
 }
 
 impl Changes {
@@ -50,7 +42,7 @@ impl Changes {
         list
     }
 
-    /// Whether anybody wants to know.
+    /// Says whether anybody wants to know. What changes before is not on the list.
     pub fn watch(&self, watched: bool) {
         self.watched.store(watched, Ordering::Relaxed);
         if !watched {

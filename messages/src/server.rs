@@ -65,13 +65,13 @@ impl Server {
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
         let core = Core::new(config, store.clone(), start, replay.mark);
-        let recovered = recovery::recover(&*store, replay.changes, &core.memory).await?;
+        let stop_subscriptions = CancellationToken::new();
+        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
         let first = core.streams.next_id();
+        let recovered = recovery::recover(&*store, replay.changes, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
         let flusher = core.flusher(earlier).await?;
-        let stop_subscriptions = CancellationToken::new();
-        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
         let committer = Committer::new(commits.clone(), journal);

@@ -84,6 +84,7 @@ pub fn service(app: App) -> impl HttpService {
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
         .route("/v1/stream/__ds", any(subscriptions::serve))
+        .route("/v1/stream/__ds/", any(subscriptions::serve))
         .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

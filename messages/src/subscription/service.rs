@@ -85,9 +85,12 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Subscriptions that are at work once [`Subscriptions::run`] runs.
+    /// Subscriptions that are at work once [`Subscriptions::run`] runs. Changes are noted from here
+    /// on, so this comes before anything changes.
     #[must_use]
     pub fn new(parts: Parts, stop: CancellationToken) -> Arc<Self> {
+        // Until it is known whether there are any: what a start brings back must not be missed.
+        parts.commits.changes().watch(true);
         Arc::new(Self {
             saver: Saver::new(parts.store.clone()),
             parts,

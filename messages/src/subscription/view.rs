@@ -172,11 +172,11 @@ pub fn announce(
     subscription: &Subscription,
     now_ms: u64,
 ) -> Option<WakeEvent> {
-    let mark = subscription.state.wake.as_ref()?.marks.first()?;
+    let mark = subscription.state.wake.as_ref()?.marks.first();
     Some(WakeEvent {
         r#type: "wake",
         subscription_id: id.to_string(),
-        stream: mark.stream.to_string(),
+        stream: mark.map(|mark| mark.stream.to_string()).unwrap_or_default(),
         generation: subscription.state.generation,
         ts: now_ms,
     })

@@ -153,3 +153,122 @@ async fn exchange(
     }
     exchanging.await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// Answers as it is told, each time with the next of its answers.
+    struct Scripted(Vec<Vec<IpAddr>>, Arc<AtomicUsize>);
+
+    impl Resolve for Scripted {
+        fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+            let asked = self.1.fetch_add(1, Ordering::SeqCst);
+            let answer = self.0.get(asked).cloned().unwrap_or_default();
+            Box::pin(async { Ok(answer) })
+        }
+    }
+
+    fn client(answers: &[&[&str]]) -> (Client, Arc<AtomicUsize>) {
+        let parse = |list: &&[&str]| list.iter().map(|a| a.parse().expect("valid")).collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let resolver = Scripted(answers.iter().map(parse).collect(), asked.clone());
+        (Client::new(true, Box::new(resolver)).expect("a client"), asked)
+    }
+
+    fn letter(url: String) -> Letter {
+        let (signature, body) = ("t=1".into(), Bytes::from_static(b"{}"));
+        Letter { url, signature, body, wait: Duration::from_secs(5) }
+    }
+
+    /// A server that says the same to everybody; returns its port and what it was sent.
+    async fn server(says: String) -> (u16, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+            while !heard.ends_with(b"{}") {
+                let count = stream.read(&mut buffer).await.expect("a request");
+                heard.extend_from_slice(&buffer[..count]);
+            }
+            // Whoever has heard enough may go.
+            let _ = stream.write_all(says.as_bytes()).await;
+            String::from_utf8(heard).expect("text")
+        });
+        (port, served)
+    }
+
+    #[tokio::test]
+    async fn no_address_inside_is_connected_to_whatever_the_name_says() {
+        for inside in [
+            &["10.0.0.1"][..],
+            &["1.1.1.1", "192.168.0.1"],
+            &["2606:4700::1111", "::ffff:127.0.0.1"],
+            &["127.0.0.1"],
+            &["169.254.169.254"],
+        ] {
+            let (client, asked) = client(&[inside]);
+            let refused = client.post(letter("https://hook.example/".into())).await;
+            assert!(matches!(refused, Err(PostError::Unsafe)), "{inside:?}: {refused:?}");
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+        }
+        // The other way round, too: what is this machine by name must be this machine.
+        let (client, _) = client(&[&["10.0.0.1"]]);
+        let refused = client.post(letter("http://localhost:1/".into())).await;
+        assert!(matches!(refused, Err(PostError::Unsafe)), "{refused:?}");
+    }
+
+    /// A name that leads elsewhere from one moment to the next gains nothing: it is looked up once,
+    /// and what was checked is what is connected to.
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_for_every_delivery() {
+        let (port, served) = server("HTTP/1.1 204 No Content\r\n\r\n".into()).await;
+        let (client, asked) = client(&[&["127.0.0.1"], &["10.0.0.1"]]);
+        let url = format!("http://localhost:{port}/hook?a=b");
+        let reply = client.post(letter(url.clone())).await.expect("an answer");
+        assert_eq!((reply.status, asked.load(Ordering::SeqCst)), (204, 1));
+        let heard = served.await.expect("served");
+        assert!(heard.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{heard}");
+        assert!(heard.contains(&format!("host: localhost:{port}\r\n")), "{heard}");
+        assert!(heard.contains("webhook-signature: t=1\r\n"), "{heard}");
+        let again = client.post(letter(url)).await;
+        assert!(matches!(again, Err(PostError::Unsafe)), "it is checked each time: {again:?}");
+    }
+
+    #[tokio::test]
+    async fn redirects_are_answers_and_long_bodies_are_not_read() {
+        let (port, _served) =
+            server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\n".into()).await;
+        let (client, _) = client(&[]);
+        let reply = client.post(letter(format!("http://127.0.0.1:{port}/"))).await;
+        assert_eq!(reply.expect("an answer").status, 302);
+        let long = "x".repeat(WEBHOOK_ANSWER_BYTES_MAX + 1);
+        let says = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{long}", long.len());
+        let (port, _served) = server(says).await;
+        let reply = client.post(letter(format!("http://127.0.0.1:{port}/"))).await;
+        assert_eq!(reply.expect("an answer"), Reply { status: 200, body: Bytes::new() });
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_or_nonsense_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let (client, _) = client(&[]);
+        let wait = Duration::from_millis(50);
+        let silent = Letter { wait, ..letter(format!("http://127.0.0.1:{port}/")) };
+        let given_up = client.post(silent).await;
+        assert!(matches!(given_up, Err(PostError::Timeout)), "{given_up:?}");
+        let (port, _served) = server("SSH-2.0-x\r\n\r\n".into()).await;
+        let nonsense = client.post(letter(format!("http://127.0.0.1:{port}/"))).await;
+        assert!(matches!(nonsense, Err(PostError::Http(_))), "{nonsense:?}");
+    }
+}
