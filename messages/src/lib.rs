@@ -6,6 +6,8 @@
 //!                   │            ├───────► ack         answered
 //!                   │            └───────► flusher ──► store (one SQL transaction); journal trim
 //!                   └─ reads: channel, else store, else wait
+//!
+//! committer ──► changes ──► subscription ──► webhook, or a wake stream
 //! ```
 //!
 //! Invariants:
