@@ -63,18 +63,23 @@ impl Client {
     /// The cryptography does not work.
     pub fn new(loopback: bool, resolver: Box<dyn Resolve>) -> Result<Self, rustls::Error> {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { loopback, resolver, tls: TlsConnector::from(Arc::new(tls)) })
+        Ok(Self { loopback, resolver, tls: connector(roots)? })
     }
 
     async fn send(&self, letter: Letter) -> Result<Reply, PostError> {
         let target = Target::parse(&letter.url, self.loopback)?;
         let stream = self.connect(&target).await?;
+        self.send_over(stream, &target, letter).await
+    }
+
+    async fn send_over(
+        &self,
+        stream: TcpStream,
+        target: &Target,
+        letter: Letter,
+    ) -> Result<Reply, PostError> {
         if !target.tls {
-            return exchange(stream, &target, letter).await;
+            return exchange(stream, target, letter).await;
         }
         let name = match &target.host {
             Host::Domain(name) => ServerName::try_from(name.clone()),
@@ -83,7 +88,7 @@ impl Client {
         };
         let name = name.map_err(|_| PostError::Request)?;
         let stream = self.tls.connect(name, stream).await?;
-        exchange(stream, &target, letter).await
+        exchange(stream, target, letter).await
     }
 
     /// A connection to one of the addresses of the host, all of which must be fine: a name that
@@ -122,6 +127,14 @@ impl Post for Client {
     }
 }
 
+fn connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     target: &Target,
@@ -157,6 +170,10 @@ async fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    };
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
         time::Duration,
@@ -165,6 +182,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
+    use tokio_rustls::TlsAcceptor;
 
     /// Answers as it is told, each time with the next of its answers.
     struct Scripted(Vec<Vec<IpAddr>>, Arc<AtomicUsize>);
@@ -242,6 +260,56 @@ mod tests {
         assert!(heard.contains("webhook-signature: t=1\r\n"), "{heard}");
         let again = client.post(letter(url)).await;
         assert!(matches!(again, Err(PostError::Unsafe)), "it is checked each time: {again:?}");
+    }
+
+    /// A server that has a certificate of an authority of its own; see `testdata`.
+    async fn tls_server() -> (TcpStream, tokio::task::JoinHandle<io::Result<String>>) {
+        let pem = include_bytes!("testdata/certificate.pem");
+        let certificate = CertificateDer::from_pem_slice(pem).expect("a certificate");
+        let pem = include_bytes!("testdata/key.pem");
+        let key = PrivateKeyDer::from_pem_slice(pem).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|c| c.with_no_client_auth().with_single_cert(vec![certificate], key));
+        let acceptor = TlsAcceptor::from(Arc::new(config.expect("a key and its certificate")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await?;
+            let mut stream = acceptor.accept(stream).await?;
+            let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+            while !heard.ends_with(b"{}") {
+                let count = stream.read(&mut buffer).await?;
+                heard.extend_from_slice(&buffer[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+            Ok(String::from_utf8_lossy(&heard).into_owned())
+        });
+        (TcpStream::connect(address).await.expect("a connection"), served)
+    }
+
+    #[tokio::test]
+    async fn who_answers_must_prove_its_name() {
+        let (mut client, _) = client(&[]);
+        let hook = Target::parse("https://hook.example/x", false).expect("fine");
+        let (stream, _served) = tls_server().await;
+        let unknown = client.send_over(stream, &hook, letter(String::new())).await;
+        assert!(matches!(unknown, Err(PostError::Io(_))), "nobody vouches for it: {unknown:?}");
+
+        let mut roots = RootCertStore::empty();
+        let pem = include_bytes!("testdata/authority.pem");
+        roots.add(CertificateDer::from_pem_slice(pem).expect("a certificate")).expect("a root");
+        client.tls = connector(roots).expect("a connector");
+        let (stream, served) = tls_server().await;
+        let reply = client.send_over(stream, &hook, letter(String::new())).await;
+        assert_eq!(reply.expect("an answer").body, "ok");
+        let heard = served.await.expect("served").expect("a request");
+        assert!(heard.starts_with("POST /x HTTP/1.1\r\nhost: hook.example\r\n"), "{heard}");
+
+        let other = Target::parse("https://other.example/x", false).expect("fine");
+        let (stream, _served) = tls_server().await;
+        let wrong = client.send_over(stream, &other, letter(String::new())).await;
+        assert!(matches!(wrong, Err(PostError::Io(_))), "another name: {wrong:?}");
     }
 
     #[tokio::test]

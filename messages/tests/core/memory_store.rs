@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -19,6 +19,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     pub(super) subscriptions: Mutex<Subscriptions>,
     save_fault: AtomicBool,
+    save_wait_ms: AtomicU64,
 }
 
 #[derive(Clone, Default)]
@@ -54,6 +55,15 @@ impl MemoryStore {
     /// The next step of a subscription is not stored.
     pub fn fail_next_save(&self) {
         self.save_fault.store(true, Relaxed);
+    }
+
+    /// From now on it takes so long to store a step of a subscription.
+    pub fn slow_saves(&self, ms: u64) {
+        self.save_wait_ms.store(ms, Relaxed);
+    }
+
+    pub(super) fn save_wait_ms(&self) -> u64 {
+        self.save_wait_ms.load(Relaxed)
     }
 
     pub(super) fn take_save_fault(&self) -> bool {

@@ -9,7 +9,7 @@ use messages::{
         SubscriptionStore, SubscriptionWrite,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 #[derive(Clone, Default)]
 pub struct Subscriptions {
@@ -87,7 +87,7 @@ impl SubscriptionStore for MemoryStore {
     ) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
             // A real one takes its time, and other things happen meanwhile.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(self.save_wait_ms())).await;
             if self.take_save_fault() {
                 return Err(StoreError::Database(sqlx::Error::PoolTimedOut));
             }

@@ -8,6 +8,7 @@ use messages::{
     subscription::{Refusal, SubscriptionError},
     webhook::Reply,
 };
+use std::time::Duration;
 
 #[tokio::test]
 async fn what_exists_is_not_told_again_and_what_begins_is_told_whole() {
@@ -281,6 +282,46 @@ async fn appends_while_a_subscription_begins_are_never_missed() {
         let description = run.get("a").await;
         assert_eq!(description["streams"].as_array().unwrap().len(), 30, "all are linked");
     }
+}
+
+#[tokio::test]
+async fn what_happens_while_a_step_is_stored_is_not_missed() {
+    let run = Run::new().await;
+    run.append("wake", "").await;
+    run.append("s/old", "before").await;
+    run.store.slow_saves(150);
+    let meanwhile = async |texts: [&str; 2]| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let ends = [run.append("s/old", texts[0]).await, run.append("s/new", texts[1]).await];
+        run.settled().await;
+        ends
+    };
+    // The creation.
+    let ((), ends) = tokio::join!(run.pull("a", "s/*", "wake"), meanwhile(["x", "y"]));
+    let wake = run.claim("a", "one").await.expect("work");
+    assert_eq!(wake["streams"].as_array().unwrap().len(), 2, "{wake}");
+    // An acknowledgement of all that was told.
+    let acks = [("s/new", ends[1]), ("s/old", ends[0])];
+    let report = report(&wake, "token", &acks, true);
+    let acking = run.subscriptions.ack("a".parse().unwrap(), report);
+    let (acked, ends) = tokio::join!(acking, meanwhile(["more", "more"]));
+    assert_eq!(acked, Ok(false), "nothing was there when it was decided");
+    let wake = run.claim("a", "one").await.expect("work");
+    let tails = [&wake["streams"][0]["tail_offset"], &wake["streams"][1]["tail_offset"]];
+    assert_eq!(tails, [&ends[1].to_string(), &ends[0].to_string()]);
+    // A link by name.
+    let names = ["x".parse().unwrap()].into();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        run.append("x", "x").await
+    };
+    let (added, _) = tokio::join!(run.subscriptions.add("a".parse().unwrap(), names), later);
+    assert_eq!(added, Ok(()));
+    assert_eq!(run.acked("a", "x").await, Offset::ZERO.to_string());
+    let released = super::subscription_run::report(&wake, "token", &[], false);
+    assert_eq!(run.subscriptions.release("a".parse().unwrap(), released).await, Ok(()));
+    let wake = run.claim("a", "two").await.expect("work");
+    assert_eq!(wake["streams"].as_array().unwrap().len(), 3, "{wake}");
 }
 
 #[tokio::test]
