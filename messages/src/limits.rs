@@ -103,8 +103,11 @@ pub const PRODUCTION_LINES_MAX: u64 = 1_000_000;
 /// Built-in producers at work at once.
 pub const PRODUCTIONS_MAX: usize = 100_000;
 
-/// Subscriptions. Every changed stream is compared with each of them.
+/// Subscriptions. Every new stream is compared with each of them.
 pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+
+/// Streams of which it is kept who cares for them.
+pub const INTERESTS_MAX: usize = 100_000;
 
 /// Streams that a subscription names, or that exist when it is created: it holds each in memory.
 pub const LINKS_MAX: usize = 100_000;

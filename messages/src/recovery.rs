@@ -122,7 +122,6 @@ impl Recovered {
     pub fn install(self, streams: &Streams, commits: &Commits, budget: &Budget) {
         budget.take_replayed(self.cost);
         commits.changes().note(&self.dirty);
-        commits.changes().note(&self.live);
         commits.push_dirty(self.dirty);
         self.live.into_iter().for_each(|channel| streams.restore(channel));
     }

@@ -57,6 +57,12 @@ impl Entry {
         }
     }
 
+    /// Whether it has anything to do with streams of this name.
+    pub fn cares_for(&self, stream: &StreamName) -> bool {
+        let Subscription { config, links, .. } = &self.inner().subscription;
+        config.matches(stream) || config.streams.contains(stream) || links.get(stream).is_some()
+    }
+
     /// Whether an event could not be written to this stream, and may be tried again at once now that
     /// something has happened to it.
     pub fn is_waiting_for(&self, stream: &StreamName) -> bool {
@@ -101,6 +107,8 @@ pub(super) struct Registry {
     all: BTreeMap<SubscriptionId, Arc<Entry>>,
     /// Streams that take wake events, and of how many subscriptions.
     wake_streams: HashMap<StreamName, usize>,
+    /// Counts what may change who cares for which stream.
+    version: u64,
 }
 
 impl Registry {
@@ -116,7 +124,23 @@ impl Registry {
         self.all.values()
     }
 
+    /// Another one than before when others may care for a stream than before.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Goes on counting versions where `old` has stopped.
+    pub fn follow(&mut self, old: &Self) {
+        self.version = old.version + 1;
+    }
+
+    /// Somebody may care for a stream that it did not care for before.
+    pub fn changed(&mut self) {
+        self.version += 1;
+    }
+
     pub fn insert(&mut self, entry: Arc<Entry>) {
+        self.changed();
         if let Some(stream) = entry.wake_stream() {
             *self.wake_streams.entry(stream).or_default() += 1;
         }
@@ -128,6 +152,7 @@ impl Registry {
         if !self.all.get(&entry.id).is_some_and(|found| Arc::ptr_eq(found, entry)) {
             return;
         }
+        self.changed();
         self.all.remove(&entry.id);
         if let Some(stream) = entry.wake_stream()
             && let Some(count) = self.wake_streams.get_mut(&stream)

@@ -8,7 +8,7 @@
 use super::{
     Config, Keys, Link, Sight, State, Subscription, SubscriptionError, SubscriptionId,
     Subscriptions,
-    entry::{Entry, Phase, Registry},
+    entry::{Entry, Phase},
     keys::{SIGNING, TOKENS},
 };
 use crate::{
@@ -95,7 +95,8 @@ impl Subscriptions {
         let doubts = self.load_links(&entries).await?;
         {
             let mut registry = self.registry_mut();
-            *registry = Registry::default();
+            let old = std::mem::take(&mut *registry);
+            registry.follow(&old);
             entries.into_values().for_each(|entry| registry.insert(entry));
             if registry.len() == 0 {
                 self.parts.commits.changes().watch(false);

@@ -8,6 +8,7 @@ mod config;
 mod create;
 mod entry;
 mod error;
+mod interest;
 mod keys;
 mod links;
 mod load;

@@ -86,7 +86,8 @@ impl Subscriptions {
                 Ok((Some(subscription.add(&ends)), ()))
             })
             .await?;
-            // What has happened before they were linked has not been seen.
+            this.registry_mut().changed();
+            // What has happened before that has not been seen.
             for (stream, _) in ends {
                 if let Some((life, tail)) = this.end(&stream).await?
                     && this.registry().may_wake(&entry, &stream)

@@ -8,6 +8,7 @@ use super::{
     Due, Keys, LinkChange, Moment, Plan, Sight, Subscription, SubscriptionError, SubscriptionId,
     agenda::Agenda,
     entry::{Entry, Inner, Phase, Registry},
+    interest::Interests,
     saver::{NotSaved, Saver},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use tokio::sync::{Semaphore, SetOnce};
@@ -78,7 +79,7 @@ pub struct Subscriptions {
     pub(super) agenda: Agenda,
     saver: Arc<Saver>,
     /// Held while the list of changes is taken up, so that whoever comes next sees all of it.
-    draining: Mutex<()>,
+    interests: Mutex<Interests>,
     pub(super) tasks: TaskTracker,
     pub(super) deliveries: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
@@ -97,7 +98,7 @@ impl Subscriptions {
             registry: RwLock::default(),
             keys: SetOnce::new(),
             agenda: Agenda::default(),
-            draining: Mutex::default(),
+            interests: Mutex::default(),
             tasks: TaskTracker::new(),
             deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             stop,
@@ -139,28 +140,27 @@ impl Subscriptions {
     /// Takes up everything that has changed. When this returns, whatever was visible before it was
     /// called has been seen by all subscriptions.
     pub(super) fn drain(&self) {
-        let _draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interests = self.interests.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.parts.commits.changes().take();
         if changed.is_empty() {
             return;
         }
         let registry = self.registry();
-        let mut touched: BTreeSet<&SubscriptionId> = BTreeSet::new();
+        let mut touched: BTreeMap<SubscriptionId, Arc<Entry>> = BTreeMap::new();
         for channel in &changed {
             let (name, id) = (channel.name(), channel.id());
+            let interest = interests.of(&registry, id, name);
+            if interest.is_empty() {
+                continue;
+            }
             let sight = channel.status();
             let sight = sight.map_or(Sight::Gone(id), |status| Sight::At(id, status.tail));
-            let is_wake_stream = registry.is_wake_stream(name);
-            for entry in registry.entries() {
-                if is_wake_stream && entry.is_waiting_for(name) {
-                    touched.insert(&entry.id);
-                }
-                if registry.may_wake(entry, name) && entry.see(name, sight) {
-                    touched.insert(&entry.id);
-                }
-            }
+            let woken = interest.woken.iter().filter(|entry| entry.see(name, sight));
+            // The stream may have been missing until now.
+            let waiting = interest.announcing.iter().filter(|entry| entry.is_waiting_for(name));
+            touched.extend(woken.chain(waiting).map(|entry| (entry.id.clone(), entry.clone())));
         }
-        for entry in touched.into_iter().filter_map(|id| registry.get(id)) {
+        for entry in touched.values() {
             self.schedule(entry, &mut entry.inner());
         }
     }
