@@ -7,6 +7,7 @@ mod cursor;
 mod delete;
 mod error;
 mod fork;
+mod list;
 mod loader;
 mod messages;
 mod pace;
@@ -15,6 +16,7 @@ pub use append::{Addition, Appended};
 pub use create::{Ensured, ForkRequest, NewStream};
 pub use cursor::{Cursor, Piece};
 pub use error::StreamError;
+pub use list::Listed;
 pub use messages::records;
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     clock::Clock,
     committer::{Commits, Trouble},
     limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX},
-    model::{StoredStream, StreamName},
+    model::{StoredStream, StreamId, StreamName},
     store::Store,
 };
 use dashmap::DashMap;
@@ -248,6 +250,12 @@ impl Streams {
             }
             !unload
         });
+    }
+
+    /// Streams that begin from here on have an identity of at least this.
+    #[must_use]
+    pub fn next_id(&self) -> StreamId {
+        StreamId(self.next_id.load(Ordering::Relaxed))
     }
 
     /// How many channels are in memory.
