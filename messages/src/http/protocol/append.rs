@@ -37,7 +37,7 @@ pub(super) async fn append(
     let mut incoming = app.incoming(body);
     let done = match Append::parse(app, principal, name, &parts.headers).await {
         Ok(append) if append.may_be_cut() && exact.is_none_or(is_long) => {
-            append.as_it_arrives(&mut incoming).await
+            append.piece_by_piece(&mut incoming).await
         }
         Ok(append) => append.at_once(&mut incoming).await,
         Err(problem) => Err(problem),
@@ -106,7 +106,7 @@ impl<'a> Append<'a> {
         Ok(answer(status, &appended, epoch))
     }
 
-    async fn as_it_arrives(self, incoming: &mut Incoming) -> Result<Response, Problem> {
+    async fn piece_by_piece(self, incoming: &mut Incoming) -> Result<Response, Problem> {
         let mut piece = incoming.next().await?.unwrap_or_default();
         while piece.is_empty() && !incoming.is_at_end() {
             match incoming.next().await? {

@@ -35,7 +35,8 @@ impl Query {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
                 "offset" => {
-                    if query.start.replace(start(value)?).is_some() {
+                    let earlier = query.start.replace(start(value)?);
+                    if earlier.is_some() {
                         return Err(bad_offset("is given twice"));
                     }
                 }
