@@ -40,6 +40,12 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    more: Box<More>,
+}
+
+/// What only some of the problems tell.
+#[derive(Debug, Default)]
+struct More {
     /// Where the stream ends, when that helps to go on.
     tail: Option<Offset>,
     closed: Option<&'static str>,
@@ -52,17 +58,19 @@ pub(super) struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let (detail, retry_after) = (detail.into(), status == StatusCode::SERVICE_UNAVAILABLE);
-        Self {
-            status,
-            code,
-            detail,
-            tail: None,
-            closed: None,
-            producer: vec![],
-            challenge: None,
-            retry_after_secs: retry_after.then_some(RETRY_AFTER_SECS),
-        }
+        let retry_after = status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after_secs = retry_after.then_some(RETRY_AFTER_SECS);
+        let more = Box::new(More { retry_after_secs, ..More::default() });
+        Self { status, code, detail: detail.into(), more }
+    }
+
+    fn with(mut self, tell: impl FnOnce(&mut More)) -> Self {
+        tell(&mut self.more);
+        self
+    }
+
+    fn retry_after(self, secs: u64) -> Self {
+        self.with(|more| more.retry_after_secs = Some(secs))
     }
 
     /// What went wrong, for people.
@@ -101,18 +109,18 @@ impl Problem {
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
-            offset: self.tail.map(|tail| tail.to_string()),
-            bytes: self.tail.map(|tail| tail.bytes),
+            offset: self.more.tail.map(|tail| tail.to_string()),
+            bytes: self.more.tail.map(|tail| tail.bytes),
         })
     }
 
     fn producer(self, numbers: impl IntoIterator<Item = (HeaderName, u64)>) -> Self {
-        Self { producer: numbers.into_iter().collect(), ..self }
+        self.with(|more| more.producer = numbers.into_iter().collect())
     }
 
     /// With the place where the stream ends, so that its producer can go on.
     pub fn at(self, tail: Offset) -> Self {
-        Self { tail: Some(tail), ..self }
+        self.with(|more| more.tail = Some(tail))
     }
 }
 
@@ -131,10 +139,10 @@ impl From<StreamError> for Problem {
             StreamError::Open => {
                 problem(S::CONFLICT, "stream_open", "read it with GET, or choose another id")
             }
-            StreamError::Closed { tail, reason } => Self {
-                closed: Some(reason.as_str()),
-                ..problem(S::CONFLICT, "stream_closed", "choose another id").at(tail)
-            },
+            StreamError::Closed { tail, reason } => {
+                let problem = problem(S::CONFLICT, "stream_closed", "choose another id");
+                problem.at(tail).with(|more| more.closed = Some(reason.as_str()))
+            }
             StreamError::Moved { tail } => {
                 problem(S::CONFLICT, "offset_mismatch", "go on from the offset given here").at(tail)
             }
@@ -208,7 +216,7 @@ impl From<AuthError> for Problem {
         use StatusCode as S;
         let problem = |status, code, challenge, advice: &str| {
             let problem = Self::new(status, code, format!("{error}; {advice}"));
-            Self { challenge, ..problem }
+            problem.with(|more| more.challenge = challenge)
         };
         // RFC 6750, section 3.
         let missing = Some(r#"Bearer realm="messages""#);
@@ -247,10 +255,11 @@ impl From<AuthError> for Problem {
                 let advice = "send it as `Authorization: Bearer TOKEN`";
                 problem(S::FORBIDDEN, "forbidden", scope, advice)
             }
-            AuthError::TooManyTickets => Self {
-                retry_after_secs: Some(RETRY_AFTER_SECS),
-                ..problem(S::TOO_MANY_REQUESTS, "too_many_tickets", None, "try again later")
-            },
+            AuthError::TooManyTickets => {
+                let status = S::TOO_MANY_REQUESTS;
+                let problem = problem(status, "too_many_tickets", None, "try again later");
+                problem.retry_after(RETRY_AFTER_SECS)
+            }
             AuthError::Random(_) => {
                 problem(S::INTERNAL_SERVER_ERROR, "no_randomness", None, "look at the system")
             }
@@ -266,8 +275,8 @@ impl From<Exceeded> for Problem {
             Share::Creations => "too_many_creations",
             Share::Reads => "too_many_reads",
         };
-        let retry_after_secs = Some(exceeded.retry_after_secs);
-        Self { retry_after_secs, ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        problem.retry_after(exceeded.retry_after_secs)
     }
 }
 
@@ -295,8 +304,8 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
-        let Self { status, code, detail, tail, closed, producer, challenge, retry_after_secs } =
-            self;
+        let Self { status, code, detail, more } = self;
+        let More { tail, closed, producer, challenge, retry_after_secs } = *more;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
