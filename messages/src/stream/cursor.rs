@@ -144,6 +144,8 @@ impl Cursor {
     }
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
+        // Kept until it is over: to be asked again is not to come anew.
+        self.turn = self.turn.or_else(|| self.streams.pace.due());
         if let Some(turn) = self.turn {
             tokio::time::sleep_until(turn).await;
         }
