@@ -264,6 +264,15 @@ async fn explicit_streams_come_and_go(setup: Setup) {
 }
 
 async fn everything_goes_on_after_a_crash(setup: Setup) {
+    crash_in_every_state(setup.with(&["--flush-interval-ms", "1"])).await;
+}
+
+/// Nothing is in the database but what subscriptions store themselves.
+async fn everything_goes_on_from_the_journal(setup: Setup) {
+    crash_in_every_state(setup.with(&["--flush-interval-ms", "600000"])).await;
+}
+
+async fn crash_in_every_state(setup: Setup) {
     let server = setup.start().await;
     let mut hook = Webhook::start().await;
     append(&server, "wake", " ").await;
@@ -321,6 +330,7 @@ on_both_databases! {
     workers_claim_ack_and_release,
     explicit_streams_come_and_go,
     everything_goes_on_after_a_crash,
+    everything_goes_on_from_the_journal,
 }
 
 #[tokio::test]

@@ -1,14 +1,23 @@
 //! Subscriptions at work: requests, changes, time, crashes.
 
-use super::subscription_run::{Run, done, report};
+use super::{
+    memory_store::MemoryStore,
+    subscription_run::{Run, done, report},
+};
 use bytes::Bytes;
 use messages::{
-    model::{CloseReason, Offset},
-    stream::Addition,
+    budget::Budget,
+    channel::WindowMemory,
+    committer::Commits,
+    journal::Mark,
+    model::{Change, CloseReason, Create, Offset, StreamId},
+    recovery,
+    store::Store,
+    stream::{Addition, Streams},
     subscription::{Refusal, SubscriptionError},
     webhook::Reply,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn what_exists_is_not_told_again_and_what_begins_is_told_whole() {
@@ -342,4 +351,26 @@ async fn a_new_life_of_a_stream_is_told_from_its_beginning() {
     let (wake, _) = run.letter().await;
     assert_eq!(wake["streams"][0]["acked_offset"], Offset::ZERO.to_string());
     assert_eq!(wake["streams"][0]["tail_offset"], Offset { records: 1, bytes: 1 }.to_string());
+}
+
+/// The service sees what was appended right before a crash, when the journal is all that has it.
+#[tokio::test]
+async fn what_the_journal_brings_back_has_changed() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (budget, memory) = (Budget::new(1 << 20), WindowMemory::new(1000));
+    let commits = Commits::new(Mark(0), u64::MAX);
+    let streams =
+        Streams::new(store.clone(), commits.clone(), budget.clone(), memory.clone(), 1, 1 << 30);
+    let create = Create {
+        name: "s/x".parse().unwrap(),
+        content_type: "text/plain".into(),
+        tied: false,
+        replaces: None,
+    };
+    let changes = vec![(StreamId(1), Change::Create(create))];
+    let recovered = recovery::recover(&*store, changes, &memory).await.unwrap();
+    commits.changes().watch(true);
+    recovered.install(&streams, &commits, &budget);
+    let changed = commits.changes().take();
+    assert_eq!(changed.iter().map(|channel| channel.id()).collect::<Vec<_>>(), [StreamId(1)]);
 }
