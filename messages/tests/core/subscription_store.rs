@@ -2,9 +2,10 @@
 
 use super::memory_store::MemoryStore;
 use messages::{
-    model::{Flush, Offset, StoredStream, StreamId, StreamName},
+    model::{CloseReason, Flush, Offset, StoredStream, StreamId, StreamName},
     store::{
-        self, FoundLink, Store, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionWrite,
+        self, FoundLink, Store, StoredLink, StoredSubscription, StreamEntry, SubscriptionSave,
+        SubscriptionWrite,
     },
 };
 use std::sync::Arc;
@@ -49,7 +50,7 @@ async fn create(store: &dyn Store, streams: &[(u64, &str, u64)]) {
             content_type: "text/plain".into(),
             tail: Offset { records: bytes, bytes },
             tied: false,
-            closed: None,
+            closed: (text == "b").then_some(CloseReason::Interrupted),
         };
         Flush { stream, from: None, chunks: vec![], remove: false, cost: 0 }
     };
@@ -76,6 +77,10 @@ async fn streams_are_listed_by_name_and_by_id(store: Arc<dyn Store>) {
         let found: Vec<&str> = found.iter().map(|stream| stream.name.as_str()).collect();
         assert_eq!(found, want, "{prefix} {after:?} {limit}");
     }
+    let tail = Offset { records: 1, bytes: 1 };
+    let closed = Some(CloseReason::Interrupted);
+    let want = StreamEntry { id: StreamId(1), name: name("b"), tail, closed };
+    assert_eq!(store.list("b", None, 9).await.unwrap(), [want]);
     let since = store.list_since(StreamId(3), 2).await.unwrap();
     assert_eq!(since.iter().map(|stream| stream.id.0).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(store.list_since(StreamId(9), 2).await.unwrap(), []);
