@@ -163,7 +163,9 @@ async fn a_webhook_is_called_signed_and_done(setup: Setup) {
 async fn a_webhook_calls_back_and_is_fenced(setup: Setup) {
     let server = setup.start().await;
     let mut hook = Webhook::start().await;
-    put(&server, "s", &webhook(&hook.url(), "events/*")).await;
+    let mut config = webhook(&hook.url(), "events/*");
+    config["lease_ttl_ms"] = json!(3000);
+    put(&server, "s", &config).await;
     append(&server, "events/x", "x").await;
     let wake = hook.call().await.json();
     let token = wake["callback_token"].as_str().expect("a token");
@@ -204,7 +206,7 @@ async fn a_webhook_calls_back_and_is_fenced(setup: Setup) {
 async fn workers_claim_ack_and_release(setup: Setup) {
     let server = setup.start().await;
     append(&server, "wake/pool", " ").await;
-    assert_eq!(put(&server, "p", &pull_wake("**", "wake/pool", 1000)).await.status, 201);
+    assert_eq!(put(&server, "p", &pull_wake("**", "wake/pool", 60_000)).await.status, 201);
     refused(&claim(&server, "p", "one").await, 409, "NO_PENDING_WORK");
     append(&server, "events/x", "x").await;
     let wake = claim(&server, "p", "one").await;
