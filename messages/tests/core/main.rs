@@ -15,6 +15,7 @@ mod postgres;
 mod random;
 mod service;
 mod store_contract;
+mod stream_list;
 mod subscription_machine;
 mod subscription_play;
 mod subscription_run;
