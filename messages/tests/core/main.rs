@@ -8,6 +8,7 @@ mod crash;
 mod cursor;
 mod disk;
 mod journal;
+mod ledger;
 mod memory_store;
 #[path = "../common/postgres.rs"]
 mod postgres;
