@@ -14,5 +14,6 @@ mod memory_store;
 mod postgres;
 mod random;
 mod service;
+mod store_columns;
 mod store_contract;
 mod world;
