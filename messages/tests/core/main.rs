@@ -9,6 +9,7 @@ mod cursor;
 mod disk;
 mod journal;
 mod ledger;
+mod lifetimes;
 mod memory_store;
 #[path = "../common/postgres.rs"]
 mod postgres;

@@ -18,6 +18,8 @@ struct State {
     starts: u32,
     streams: BTreeMap<StreamId, (StoredStream, Vec<Chunk>)>,
     fault: Option<Fault>,
+    /// Rows of streams that were written.
+    flushes: u64,
 }
 
 /// What goes wrong with the next flush.
@@ -43,6 +45,24 @@ impl MemoryStore {
         self.state().streams.clear();
     }
 
+    /// How often the row of a stream was written.
+    pub fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    pub fn count(&self) -> usize {
+        self.state().streams.len()
+    }
+
+    pub fn row(&self, name: &str) -> Option<StoredStream> {
+        self.select(|stream| stream.name.as_str() == name).pop()
+    }
+
+    /// Somebody else removes one.
+    pub fn remove(&self, name: &str) {
+        self.state().streams.retain(|_, (stream, _)| stream.name.as_str() != name);
+    }
+
     fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
         let state = self.state();
         let found = state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s));
@@ -65,6 +85,7 @@ fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
     }
     for flush in flushes.iter().filter(|flush| !flush.remove) {
         let id = flush.stream.id;
+        state.flushes += 1;
         let row = state.streams.get(&id).map(|(stream, _)| stream.tail);
         let name_is_taken =
             state.streams.values().any(|(s, _)| s.name == flush.stream.name && s.id != id);
