@@ -126,14 +126,18 @@ pub const PRODUCTION_LINES_MAX: u64 = 1_000_000;
 pub const PRODUCTIONS_MAX: usize = 100_000;
 
 /// The row of a stream that lives while it is used says at least this much more than it must, so that
-/// uses in between need not be written down.
-pub const TOUCH_SLACK_MS_MIN: u64 = 1_000;
+/// uses in between need not be written down. Half of it is more than what lies between two looks at
+/// who is connected, and a flush.
+pub const TOUCH_SLACK_MS_MIN: u64 = 15_000;
 
 /// And at most this much.
 pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
 
-/// Expired streams that are looked up at once.
-pub const REAP_STREAMS_MAX: u32 = 256;
+/// Streams that are over and looked up at once.
+pub const REAP_STREAMS_MAX: u32 = 4096;
+
+/// Then the flusher gets this long to remove them before more are looked up.
+pub const REAP_PAUSE_MS: u64 = 500;
 
 /// What one answer to a catch-up read holds; the rest is another request. Clients that only want to
 /// catch up may ask but once.

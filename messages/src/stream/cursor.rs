@@ -193,6 +193,9 @@ fn page(
     let mut page = VecDeque::with_capacity(chunks.len());
     let (mut next, limit) = (position, limit.unwrap_or(u64::MAX));
     for chunk in chunks {
+        if next >= limit {
+            break;
+        }
         let skip = next.checked_sub(chunk.at.bytes)?;
         if skip > 0 && (!page.is_empty() || skip >= chunk.body.len() as u64) {
             return None;
@@ -239,5 +242,7 @@ mod tests {
         let up_to = super::page(4, Some(9), whole);
         assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
         assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));
+        let up_to = super::page(4, Some(6), vec![chunk(4, "efgh"), chunk(8, "ij")]);
+        assert_eq!(text(up_to), Some(b"ef".to_vec()), "what is behind does not matter");
     }
 }

@@ -115,7 +115,7 @@ async fn a_start_finds_room_although_the_replay_takes_it_all() {
         // The committer's thread knows nothing of the time that is passed over here.
         let channel = loop {
             match streams.begin(&name, "text/plain", true).await {
-                Err(StreamError::Overloaded) => {}
+                Err(messages::stream::StreamError::Overloaded) => {}
                 begun => break begun.expect("begun anew"),
             }
         };
