@@ -190,10 +190,10 @@ mod tests {
 
     #[test]
     fn lifetimes() {
-        let ttl = |value| lifetime(&headers(&[("stream-ttl", value)])).ok().flatten();
+        let ttl = |value: &str| lifetime(&headers(&[("stream-ttl", value)])).ok().flatten();
         assert_eq!(ttl("3600"), Some(Lifetime::Idle { secs: 3600 }));
         assert_eq!(ttl("060"), None);
-        let at = |value| lifetime(&headers(&[("stream-expires-at", value)])).ok().flatten();
+        let at = |value: &str| lifetime(&headers(&[("stream-expires-at", value)])).ok().flatten();
         let ms = 1_893_456_000_123;
         assert_eq!(at("2030-01-01T00:00:00.123Z"), Some(Lifetime::Until { ms }));
         assert_eq!(at("2030-01-01T01:00:00.123+01:00"), Some(Lifetime::Until { ms }));
