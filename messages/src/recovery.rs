@@ -53,20 +53,27 @@ pub async fn recover(
         [Some(*id), replaces(change), fork(change).map(|fork| fork.source)].into_iter().flatten()
     });
     let stored = load(store, ids.collect()).await?;
-    let gone: BTreeSet<StreamId> = changes
-        .iter()
-        .flat_map(|(id, change)| [replaces(change), deletes(*id, change)])
-        .flatten()
+    // A life that was deleted and then replaced is replaced: its name belongs to another.
+    let deleted = changes.iter().filter_map(|(id, change)| deletes(*id, change));
+    let replaced = changes.iter().filter_map(|(_, change)| replaces(change));
+    let gone = deleted
+        .map(|id| (id, Over::Deleted))
+        .chain(replaced.map(|id| (id, Over::Replaced)))
         .collect();
     let mut recovery = Recovery { gone, channels: BTreeMap::new(), memory, now_ms };
     let mut recovered = Recovered { dirty: Vec::new(), live: Vec::new(), cost: 0 };
     // In the order of their identities, in which a source comes before its forks.
     for stream in stored.into_values() {
-        recovered.dirty.extend(recovery.load(stream)?);
+        let Some(gone) = recovery.load(stream)? else { continue };
+        if gone.over() == Some(Over::Deleted) {
+            // Until its row is removed, whoever looks for the name must not find it in the store.
+            recovered.live.push(gone.clone());
+        }
+        recovered.dirty.push(gone);
     }
     let mut changed = BTreeSet::new();
     for (id, change) in changes {
-        if recovery.gone.contains(&id) {
+        if recovery.gone.contains_key(&id) {
             continue;
         }
         let channel = recovery.channel(id, &change)?;
@@ -103,8 +110,8 @@ async fn load(
 
 /// Channels on their way back into memory.
 struct Recovery<'a> {
-    /// Streams of which nothing is to be kept.
-    gone: BTreeSet<StreamId>,
+    /// Streams of which nothing is to be kept, and why.
+    gone: BTreeMap<StreamId, Over>,
     channels: BTreeMap<StreamId, Arc<Channel>>,
     memory: &'a Arc<WindowMemory>,
     now_ms: u64,
@@ -124,7 +131,7 @@ impl Recovery<'_> {
     /// Takes up what the store has. One that is gone is given back, for its rows to be removed.
     fn load(&mut self, stream: StoredStream) -> Result<Option<Arc<Channel>>, HistoryMismatch> {
         let id = stream.id;
-        if self.gone.contains(&id) {
+        if let Some(over) = self.gone.get(&id).copied() {
             if let Some(source) =
                 stream.fork.as_ref().and_then(|fork| self.channels.get(&fork.source))
             {
@@ -134,8 +141,12 @@ impl Recovery<'_> {
             // Whatever it branches off from, nobody will read it.
             let alone = StoredStream { fork: None, ..stream };
             let channel = Arc::new(Channel::load(alone, None, self.memory.clone()));
-            channel.writer().over = Some(Over::Replaced);
-            let _ = channel.publish_replaced();
+            channel.writer().over = Some(over);
+            let _ = if over == Over::Deleted {
+                channel.publish(Change::Delete(Delete::Whole), 0)
+            } else {
+                channel.publish_replaced()
+            };
             return Ok(Some(channel));
         }
         let source = self.source(id, stream.fork.as_ref())?;

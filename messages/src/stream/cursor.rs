@@ -174,6 +174,9 @@ fn page(
     let mut page = VecDeque::with_capacity(chunks.len());
     let (mut next, limit) = (position, limit.unwrap_or(u64::MAX));
     for chunk in chunks {
+        if next >= limit {
+            break;
+        }
         let skip = next.checked_sub(chunk.at.bytes)?;
         if skip > 0 && (!page.is_empty() || skip >= chunk.body.len() as u64) {
             return None;
@@ -217,6 +220,8 @@ mod tests {
         assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
+        let cut = super::page(4, Some(6), whole.clone());
+        assert_eq!(text(cut), Some(b"ef".to_vec()), "what lies behind the limit does not matter");
         let up_to = super::page(4, Some(9), whole);
         assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
         assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));

@@ -103,7 +103,10 @@ impl Answer {
     /// The failure that this answer is.
     pub fn wrong(&self, what: &str) -> Failure {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]).into_owned();
-        Failure::Wrong(format!("{} {what}: {:?} {body}", self.status, self.headers))
+        let own = |name: &str| ["stream-", "producer-"].iter().any(|own| name.starts_with(own));
+        let headers = self.headers.iter().filter(|(name, _)| own(name.as_str()));
+        let headers: Vec<_> = headers.collect();
+        Failure::Wrong(format!("{} {what}: {headers:?} {body}", self.status))
     }
 }
 

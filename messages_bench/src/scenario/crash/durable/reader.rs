@@ -40,8 +40,14 @@ impl Follower {
     }
 
     async fn work(mut self) {
+        let mut known = None;
         loop {
             let began = self.phase.up().await;
+            if known.replace(began).is_some_and(|known| known != began) {
+                // Its connection was to a server that is gone.
+                let mode = mode(&mut self.random);
+                self.reader.reconnect(mode);
+            }
             let fault = match self.reader.next().await {
                 Ok(Got::Data(content)) => self.take(&content),
                 Ok(Got::Closed) => match self.end() {
