@@ -24,6 +24,7 @@ COPY --from=build /usr/local/bin/messages /usr/local/bin/messages
 USER messages
 WORKDIR /data
 VOLUME /data
+# It does not start on this address without AUTH_SECRET or AUTH_JWKS.
 ENV LISTEN=0.0.0.0:3000 DATA_DIR=/data
 EXPOSE 3000
 ENTRYPOINT ["messages"]

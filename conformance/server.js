@@ -27,6 +27,7 @@ export function noteProcess(dir, child) {
 export class Server {
   #dir;
   #args;
+  #env;
   #port;
   #child;
   /** All that it has written, over all its lives. */
@@ -36,8 +37,9 @@ export class Server {
    * Starts a server on an empty data directory and a free port. Without a database URL it has
    * SQLite in that directory.
    */
-  static async start({ databaseUrl, durability = "sync" } = {}) {
+  static async start({ databaseUrl, durability = "sync", env = {} } = {}) {
     const server = new Server();
+    server.#env = env;
     server.#dir = await mkdtemp(join(tmpdir(), "messages-conformance-"));
     server.#args = ["--data-dir", join(server.#dir, "data"), "--durability", durability];
     if (databaseUrl) server.#args.push("--database-url", databaseUrl);
@@ -81,7 +83,7 @@ export class Server {
     // Neither a setting of the caller nor a `.env` above the working directory reaches it.
     const child = spawn(program, ["--listen", `127.0.0.1:${this.#port}`, ...this.#args], {
       cwd: this.#dir,
-      env: {},
+      env: this.#env,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;

@@ -95,6 +95,19 @@ test("EventSource gets text as it was sent", async () => {
   expect(events(seen).map(({ data }) => data).join("")).toBe(sent.join(""));
 });
 
+test("EventSource does not come back for ever to a closed stream", async () => {
+  const server = await Server.forTest();
+  const url = server.stream("closed");
+  const handle = await DurableStream.create({ url, contentType: "text/plain" });
+  await handle.append("once");
+  const seen = await openPage({ test: "stay", stream: url });
+  while (events(seen).length === 0) await sleep(10);
+  await handle.close();
+  await atEnd(seen);
+  expect(events(seen).map(({ data }) => data)).toEqual(["once"]);
+  expect(seen.filter(({ cut }) => cut)).toHaveLength(1);
+});
+
 test("EventSource has every record once while the server is killed", async () => {
   const records = 1000;
   const server = await Server.forTest();

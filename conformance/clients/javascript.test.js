@@ -120,6 +120,23 @@ describe("a stream of bytes", () => {
     expect(bytes.toString()).toBe(sent.join(""));
   });
 
+  test("is read to its end in many answers", async () => {
+    const server = await Server.forTest();
+    const url = server.stream("long");
+    const handle = await DurableStream.create({ url, contentType: "application/octet-stream" });
+    const sent = Array.from({ length: 12 }, () => randomBytes(1 << 20));
+    for (const piece of sent) await handle.append(piece);
+    await handle.close();
+    const want = Buffer.concat(sent);
+    // From memory, and then from the database.
+    for (let life = 0; life < 2; life += 1) {
+      for (const live of LIVE) expect((await collect(url, live)).equals(want)).toBe(true);
+      expect(want.equals(await (await stream({ url })).body())).toBe(true);
+      await server.stop();
+      await server.resume();
+    }
+  });
+
   test("can be piped into", async () => {
     const server = await Server.forTest();
     const url = server.stream("pipe");

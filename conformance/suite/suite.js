@@ -25,7 +25,10 @@ export function suite(database, durability) {
 
   beforeAll(async () => {
     const databaseUrl = database === "postgres" ? await postgres() : undefined;
-    server = await Server.start({ databaseUrl, durability });
+    // Long polls that end soon: some tests wait for their end, and one looks at it only when it
+    // comes within 5 s.
+    const env = { LONG_POLL_SECS: "2" };
+    server = await Server.start({ databaseUrl, durability, env });
     options.baseUrl = server.url;
   });
   afterAll(async () => {

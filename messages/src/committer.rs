@@ -3,6 +3,7 @@
 //! the flusher's.
 
 use crate::{
+    changes::Changes,
     channel::{Channel, change_cost},
     journal::{Journal, Mark, codec::frame_bytes},
     limits::{COMMIT_BYTES_MAX, SEGMENT_RETRY_MS},
@@ -78,6 +79,7 @@ pub struct Commits {
     dirty_bytes: AtomicU64,
     flush_early: Notify,
     flush_early_bytes: u64,
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Commits {
             dirty_bytes: AtomicU64::new(0),
             flush_early: Notify::new(),
             flush_early_bytes,
+            changes: Changes::default(),
         })
     }
 
@@ -221,6 +224,12 @@ impl Commits {
         self.queued.notify_one();
     }
 
+    /// The channels that have changed.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     fn publish(&self, entries: Vec<Entry>, mark: Mark) {
         let mut dirty = Vec::new();
         let mut changed: Vec<Arc<Channel>> = Vec::with_capacity(entries.len());
@@ -250,6 +259,7 @@ impl Commits {
             changed.dedup_by_key(|channel| channel.id());
         }
         changed.iter().for_each(|channel| channel.wake());
+        self.changes.note(&changed);
     }
 
     /// Takes no more changes, for good: what is acknowledged could never be stored.

@@ -1,6 +1,6 @@
 //! The settings: flags, environment and `.env`, in this order of precedence.
 
-use crate::store;
+use crate::{auth::AuthOptions, store};
 use clap::{Parser, ValueEnum};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -86,10 +86,16 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub sse_secs: u64,
 
-    /// What clients reach this server as, for example `https://streams.example.com`. Stands in what
-    /// it tells of itself. [default: as the request says, with http]
-    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    /// Scheme and host under which others reach this server, as `https://streams.example.org`. What
+    /// it tells of itself begins with it: locations of new streams, callbacks of webhooks. [default:
+    /// as the request says, with http]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
+
+    /// Whether webhooks may call programs on this machine with http, for development. [default: only
+    /// when listening on a loopback address]
+    #[arg(long, env = "WEBHOOK_ALLOW_LOOPBACK", value_name = "BOOL")]
+    pub webhook_allow_loopback: Option<bool>,
 
     /// Origins whose web pages may use this server, separated by commas, for example
     /// `https://app.example.com`; `*` for all, `none` for none but its own.
@@ -105,6 +111,28 @@ pub struct Config {
     /// Seconds that open requests get to end when the server is asked to stop.
     #[arg(long, env = "DRAIN_SECS", default_value_t = 10, value_name = "SECS")]
     pub drain_secs: u64,
+
+    /// Who may use the server.
+    #[command(flatten)]
+    pub auth: AuthOptions,
+
+    /// Requests a second of one principal (the sub of a token; without keys all callers are one),
+    /// on average. More get 429. 0 for no limit.
+    #[arg(long, env = "REQUESTS_PER_SEC_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub requests_per_sec_max: u32,
+
+    /// Streams a minute that one principal may create. More get 429. 0 for no limit.
+    #[arg(long, env = "CREATIONS_PER_MIN_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub creations_per_min_max: u32,
+
+    /// Reads that one principal may have open at once. One more gets 429. 0 for no limit.
+    #[arg(long, env = "READS_PER_PRINCIPAL_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub reads_per_principal_max: u32,
+
+    /// Bytes a second that all readers together take from the database, so that those who catch up
+    /// leave it and the network to producers and live readers. 0 for no limit.
+    #[arg(long, env = "CATCHUP_BYTES_PER_SEC_MAX", default_value_t = 0, value_name = "BYTES")]
+    pub catchup_bytes_per_sec_max: u64,
 
     /// What to log: error, warn, info, debug, trace, or a list like `warn,messages::flusher=debug`.
     #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER")]
@@ -123,13 +151,6 @@ pub enum Durability {
 }
 
 impl Config {
-    /// The settings of the command line and the environment. Ends the process with a message where
-    /// they make no sense, and for `--help`.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        Self::parse()
-    }
-
     /// The database that is used.
     #[must_use]
     pub fn database_url(&self) -> String {
@@ -142,11 +163,28 @@ impl Config {
         if self.database_url().starts_with("sqlite") { "SQLite" } else { "Postgres" }
     }
 
+    /// Whether webhooks may call programs on this machine.
+    #[must_use]
+    pub fn webhook_allow_loopback(&self) -> bool {
+        self.webhook_allow_loopback.unwrap_or(self.listen.ip().is_loopback())
+    }
+
     /// The time between two flushes.
     #[must_use]
     pub fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_interval_ms)
     }
+}
+
+/// Scheme and authority, nothing behind them.
+fn public_url(text: &str) -> Result<String, String> {
+    let refuse = || "must be a scheme and a host, as https://example.org".to_owned();
+    let (scheme, host) = text.trim_end_matches('/').split_once("://").ok_or_else(refuse)?;
+    let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+    if !matches!(scheme, "http" | "https") || !is_host {
+        return Err(refuse());
+    }
+    Ok(format!("{scheme}://{host}"))
 }
 
 impl fmt::Display for Durability {
@@ -167,6 +205,7 @@ impl fmt::Debug for Config {
             .field("data_dir", &self.data_dir)
             .field("database", &self.database_kind())
             .field("durability", &self.durability)
+            .field("access", &if self.auth.is_open() { "open" } else { "keys" })
             .finish_non_exhaustive()
     }
 }
@@ -190,6 +229,8 @@ mod tests {
             "--journal-segment-bytes=1",
             "--durability=none",
             "--listen=x",
+            "--public-url=example.org",
+            "--public-url=https://example.org/x",
         ] {
             assert!(Config::try_parse_from(["messages", bad]).is_err(), "{bad}");
         }

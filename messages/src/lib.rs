@@ -6,6 +6,8 @@
 //!                   │            ├───────► ack         answered
 //!                   │            └───────► flusher ──► store (one SQL transaction); journal trim
 //!                   └─ reads: channel, else store, else wait
+//!
+//! committer ──► changes ──► subscription ──► webhook, or a wake stream
 //! ```
 //!
 //! Invariants:
@@ -21,15 +23,21 @@
 //! 6. The flush is idempotent: a compare with the stored position refuses repetitions.
 //! 7. Every queue, body, window and wait has a cap, in [`limits`] or [`config`].
 //! 8. What a stream holds is returned byte for byte.
+//! 9. Access is checked when something is done and when something is shown, not only when a
+//!    connection opens.
 //!
 //! `ARCHITECTURE.md` walks a request through these modules.
 
 pub mod admission;
+pub mod auth;
 pub mod budget;
+pub mod changes;
 pub mod channel;
+pub mod cli;
 pub mod clock;
 pub mod committer;
 pub mod config;
+pub mod fetch;
 pub mod flusher;
 pub mod http;
 pub mod journal;
@@ -37,7 +45,10 @@ pub mod limits;
 pub mod lock;
 pub mod model;
 pub mod production;
+pub mod quota;
 pub mod recovery;
 pub mod server;
 pub mod store;
 pub mod stream;
+pub mod subscription;
+pub mod webhook;

@@ -148,3 +148,105 @@ pub const SSE_RETRY_MS_MIN: u64 = 500;
 
 /// See [`SSE_RETRY_MS_MIN`].
 pub const SSE_RETRY_MS_MAX: u64 = 2_500;
+
+/// A token, as it fits the head of a request beside everything else.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// The name of whoever a token stands for: it is a key of tables and stands in logs.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+
+/// By so much the clocks of two machines may differ: a token is good for so much longer.
+pub const TOKEN_LEEWAY_SECS: u64 = 30;
+
+/// Nobody needs a timer beyond that, and it must not overflow.
+pub const PRINCIPAL_YEARS_MAX: u64 = 10;
+
+/// Tokens that are remembered as checked, each for as long as it is good. About 300 bytes each.
+pub const CACHED_TOKENS_MAX: usize = 16_384;
+
+/// A set of public keys; those of the large providers have less than ten.
+pub const JWKS_KEYS_MAX: usize = 64;
+
+/// The document with the public keys.
+pub const JWKS_BYTES_MAX: usize = 256 << 10;
+
+/// It must be here by then.
+pub const JWKS_WAIT_MS_MAX: u64 = 5_000;
+
+/// Tokens with unknown keys make the server ask for new ones at most this often.
+pub const JWKS_UNKNOWN_KEY_SECS: u64 = 60;
+
+/// A ticket must be used by then: longer than a page takes to open a connection with it.
+pub const TICKET_TTL_SECS: u64 = 30;
+
+/// Tickets of one principal in [`TICKET_TTL_SECS`].
+pub const TICKETS_PER_PRINCIPAL_MAX: usize = 256;
+
+/// Tickets of all in [`TICKET_TTL_SECS`]; about 250 bytes each.
+pub const TICKETS_MAX: usize = 65_536;
+
+/// What a signed URL may be asked for.
+pub const SIGNED_URL_SECS_MAX: u64 = 7 * 24 * 3600;
+
+/// The body of a request for a signed URL.
+pub const SIGN_BODY_BYTES_MAX: usize = 8 << 10;
+
+/// A principal that was quiet for so long may send this much of `--requests-per-sec-max` at once.
+pub const REQUESTS_BURST_SECS: u32 = 5;
+
+/// How far ahead of `--catchup-bytes-per-sec-max` readers may get after a pause.
+pub const CATCHUP_BURST_MS: u64 = 100;
+
+/// Subscriptions. Every new stream is compared with each of them.
+pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+
+/// Streams of which it is kept who cares for them.
+pub const INTERESTS_MAX: usize = 100_000;
+
+/// Streams that a subscription names, or that exist when it is created: it holds each in memory.
+pub const LINKS_MAX: usize = 100_000;
+
+/// Pending streams that one wake tells of. The others wait for the next one.
+pub const WAKE_STREAMS_MAX: usize = 1_000;
+
+/// The shortest lease that a subscription may ask for.
+pub const LEASE_TTL_MS_MIN: u64 = 1_000;
+
+/// The longest lease that a subscription may ask for.
+pub const LEASE_TTL_MS_MAX: u64 = 600_000;
+
+/// The description of a subscription.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+
+/// The name of a worker.
+pub const WORKER_BYTES_MAX: usize = 256;
+
+/// A wake that could not be sent is tried again after this, and later less often.
+pub const RETRY_MS_MIN: u64 = 1_000;
+
+/// And at the latest after this.
+pub const RETRY_MS_MAX: u64 = 60_000;
+
+/// The body of a request about a subscription: acknowledgements for as many streams as a wake has.
+pub const SUBSCRIPTION_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// It must be here by then.
+pub const SUBSCRIPTION_BODY_WAIT_MS_MAX: u64 = 10_000;
+
+/// Wakes on their way to webhooks at once.
+pub const DELIVERIES_MAX: usize = 64;
+
+/// A webhook must have answered by then, or by the end of its lease where that is earlier.
+pub const DELIVERY_WAIT_MS_MAX: u64 = 60_000;
+
+/// What is read of the answer of a webhook.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The URL of a webhook.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2 << 10;
+
+/// Streams or links that are read from the store at once where all are wanted.
+pub const LIST_PAGE_ROWS: usize = 4_096;
+
+/// Changes of subscriptions that are stored in one transaction.
+pub const SUBSCRIPTION_SAVES_MAX: usize = 256;

@@ -1,7 +1,11 @@
 //! The server program.
 
 use anyhow::Context;
-use messages::{config::Config, server::Server};
+use messages::{
+    cli::{Cli, Command},
+    config::Config,
+    server::Server,
+};
 use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
@@ -30,7 +34,13 @@ fn start() -> anyhow::Result<()> {
         Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
         _ => {}
     }
-    let config = Config::from_environment();
+    let config = match Cli::from_environment().command() {
+        Command::Serve(config) => config,
+        Command::Token(options) => {
+            writeln!(std::io::stdout(), "{}", options.make()?)?;
+            return Ok(());
+        }
+    };
     let filter = EnvFilter::try_new(&config.log).context("--log")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -49,12 +59,19 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(config).await?;
     let url = format!("http://{}", server.address());
+    let header = if config.auth.is_open() { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
+    let token = if config.auth.keys.is_set() {
+        "Make a token with the secret of this server:\n  \
+         TOKEN=$(messages token --sub me --read '**' --write '**' --manage '**')\n"
+    } else {
+        ""
+    };
     // Nobody may be there to read it.
     let _ = writeln!(
         std::io::stdout(),
         "messages is listening on {url} ({}, durability {})\n\n\
-         Start something that is produced piece by piece:\n  curl -N -d hello {url}\n\
-         and read it in another terminal, from the beginning and live:\n  curl -N '{url}/?id=hello'\n",
+         {token}Start something that is produced piece by piece:\n  curl -N{header} -d hello {url}\n\
+         and read it in another terminal, from the beginning and live:\n  curl -N{header} '{url}/?id=hello'\n",
         config.database_kind(),
         config.durability,
     );

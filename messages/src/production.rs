@@ -26,6 +26,8 @@ pub struct Plan {
     pub freq: u32,
     /// Lines in all.
     pub lines: u64,
+    /// Whether a closed stream of that name may go for it.
+    pub anew: bool,
 }
 
 impl Productions {
@@ -47,7 +49,7 @@ impl Productions {
             return Err(StreamError::Overloaded);
         }
         // Tied: if the server dies, the next start closes what nobody produces any more.
-        let channel = self.streams.begin(&plan.name, "text/plain; charset=utf-8", true).await?;
+        let channel = self.begin(&plan).await?;
         let (streams, stop) = (self.streams.clone(), self.stop.clone());
         let produced = channel.clone();
         self.tasks.spawn(async move {
@@ -67,6 +69,22 @@ impl Productions {
             }
         });
         Ok(channel)
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<Arc<Channel>, StreamError> {
+        let content_type = "text/plain; charset=utf-8";
+        if plan.anew {
+            return self.streams.begin(&plan.name, content_type, true).await;
+        }
+        let (channel, created) =
+            self.streams.find_or_create(&plan.name, content_type, true).await?;
+        if created {
+            return Ok(channel);
+        }
+        match channel.status().map(|status| (status.tail, status.closed)) {
+            Some((tail, Some(reason))) => Err(StreamError::Closed { tail, reason }),
+            _ => Err(StreamError::Open),
+        }
     }
 
     /// Waits until all productions have ended, after `stop`.

@@ -219,6 +219,7 @@ impl Recovered {
     /// Puts the channels into their places, before anybody else uses any of these.
     pub fn install(self, streams: &Streams, commits: &Commits, budget: &Budget) {
         budget.take_replayed(self.cost);
+        commits.changes().note(&self.dirty);
         commits.push_dirty(self.dirty);
         self.live.into_iter().for_each(|channel| streams.restore(channel));
     }

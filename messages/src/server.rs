@@ -1,20 +1,24 @@
 //! The only file that sees all parts: it builds them, starts them, and stops them in order.
 
 use crate::{
+    auth::Auth,
     budget::Budget,
     channel::WindowMemory,
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
-    http::{self, App},
+    http::{self, App, Gate},
     journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
+    quota::Quotas,
     recovery,
     store::{self, Store, StoreError},
     stream::{Ground, Streams},
+    subscription::{Parts, Subscriptions, SystemChance},
+    webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
@@ -38,6 +42,9 @@ pub struct Server {
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
+    key_keeper: task::JoinHandle<()>,
+    subscriptions: Arc<Subscriptions>,
+    stop_subscriptions: CancellationToken,
     store: Arc<dyn Store>,
     _lock: FileLock,
 }
@@ -50,19 +57,26 @@ impl Server {
     /// Whatever keeps it from starting, said so that somebody can do something about it.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
+        config.auth.check_address(config.listen)?;
         let listener = http::bind(config.listen).with_context(|| {
             format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
         let lock = take_data_dir(config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let auth = Auth::new(&config.auth, &config.data_dir, clock.clone()).await?;
+        let auth = Arc::new(auth);
+        let quotas = Arc::new(quotas(config));
         let store = store::open(&config.database_url()).await.with_context(|| {
             format!("cannot open the {} database (--database-url)", config.database_kind())
         })?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now_ms = clock.now_ms();
         let core = Core::new(config, store.clone(), clock, start, replay.mark);
+        let stop_subscriptions = CancellationToken::new();
+        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
+        let first = core.streams.next_id();
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
@@ -75,12 +89,26 @@ impl Server {
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
-        let sweeper = tokio::spawn(sweep(streams.clone()));
+        let sweeper = tokio::spawn(sweep(streams.clone(), quotas.clone()));
+        let key_keeper = tokio::spawn({
+            let auth = auth.clone();
+            async move { auth.keep_fresh().await }
+        });
+        // What it loads is no part of the start: requests about subscriptions wait for it.
+        tokio::spawn(subscriptions.clone().run(first));
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app = App::new(streams, productions, config, send_away.clone());
+        let app = App::new(
+            streams,
+            productions,
+            subscriptions.clone(),
+            Gate::new(auth, quotas),
+            address,
+            config,
+            send_away.clone(),
+        );
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -108,6 +136,9 @@ impl Server {
             flusher,
             stop_flusher,
             sweeper,
+            key_keeper,
+            subscriptions,
+            stop_subscriptions,
             store,
             _lock: lock,
         })
@@ -142,13 +173,17 @@ impl Server {
                 listener.abort();
             }
         }
+        self.stop_subscriptions.cancel();
+        self.subscriptions.ended().await;
         self.commits.stop();
         task::spawn_blocking(move || self.committer.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
         self.sweeper.abort();
+        self.key_keeper.abort();
         self.store.close().await;
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
@@ -176,7 +211,7 @@ impl Core {
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
-        let streams = Arc::new(Streams::new(Ground {
+        let streams = Streams::new(Ground {
             store: store.clone(),
             commits: commits.clone(),
             budget: budget.clone(),
@@ -184,8 +219,28 @@ impl Core {
             clock,
             start,
             stream_bytes_max: config.stream_bytes_max,
-        }));
+        });
+        let streams = Arc::new(streams.paced(config.catchup_bytes_per_sec_max));
         Self { store, budget, memory, commits, streams }
+    }
+
+    /// Subscriptions to these streams, which do nothing yet.
+    fn subscriptions(
+        &self,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Subscriptions>> {
+        let client = Client::new(config.webhook_allow_loopback(), Box::new(SystemResolver))?;
+        let parts = Parts {
+            streams: self.streams.clone(),
+            store: self.store.clone(),
+            commits: self.commits.clone(),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance::default()),
+            post: Arc::new(client),
+            public_url: config.public_url.clone(),
+        };
+        Ok(Subscriptions::new(parts, stop))
     }
 
     /// The flusher, after it has brought into the store what is left of an `earlier` journal.
@@ -246,12 +301,21 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     Ok(OpenJournal { journal: Box::new(MemoryJournal::new(replay.mark)), replay, earlier })
 }
 
-async fn sweep(streams: Arc<Streams>) {
+fn quotas(config: &Config) -> Quotas {
+    Quotas::new(
+        config.requests_per_sec_max,
+        config.creations_per_min_max,
+        config.reads_per_principal_max,
+    )
+}
+
+async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(SWEEP_INTERVAL_MS));
     loop {
         ticks.tick().await;
         streams.sweep();
         // What cannot be done now is done the next time.
         while let Ok(true) = streams.reap().await {}
+        quotas.sweep();
     }
 }

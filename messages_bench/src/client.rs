@@ -65,21 +65,29 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub struct Endpoint {
     address: SocketAddr,
     host: HeaderValue,
+    /// What goes with every request, where the server wants a token.
+    bearer: Option<HeaderValue>,
     /// The path of the URL without a slash at its end.
     pub path: String,
 }
 
 impl Endpoint {
-    /// Takes `http://host:port/path` apart.
+    /// Takes `http://host:port/path` apart, or `http://TOKEN@host:port/path`.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
         let authority = uri.authority().with_context(|| format!("{url} names no host"))?;
         anyhow::ensure!(uri.scheme_str() == Some("http"), "{url}: only http is spoken");
         let target = (authority.host(), authority.port_u16().unwrap_or(80));
         let mut addresses = target.to_socket_addrs().with_context(|| format!("resolve {url}"))?;
+        let (token, host) = match authority.as_str().rsplit_once('@') {
+            Some((token, host)) => (Some(format!("Bearer {token}")), host),
+            None => (None, authority.as_str()),
+        };
+        let bearer = token.map(|bearer| HeaderValue::from_str(&bearer)).transpose()?;
         Ok(Self {
             address: addresses.next().with_context(|| format!("{url} has no address"))?,
-            host: HeaderValue::from_str(authority.as_str())?,
+            host: HeaderValue::from_str(host)?,
+            bearer,
             path: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -250,6 +258,9 @@ impl Client {
             self.link = None;
         }
         request.headers_mut().insert(http::header::HOST, self.endpoint.host.clone());
+        if let Some(bearer) = &self.endpoint.bearer {
+            request.headers_mut().insert(http::header::AUTHORIZATION, bearer.clone());
+        }
         self.connect().await?;
         let Some(Link { sender, wire }) = &mut self.link else {
             unreachable!("connect() leaves a link or fails");

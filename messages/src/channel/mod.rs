@@ -23,7 +23,10 @@ use bytes::Bytes;
 use frame::LastFrame;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{AcqRel, Relaxed},
+    },
 };
 use tokio::sync::broadcast;
 use visible::Visible;
@@ -53,6 +56,8 @@ pub struct Channel {
     touched_ms: AtomicU64,
     /// Until when the store lets it live.
     stored_expires_ms: AtomicU64,
+    /// On the list of changed channels.
+    noticed: AtomicBool,
     memory: Arc<WindowMemory>,
 }
 
@@ -154,6 +159,7 @@ impl Channel {
             used_ms: AtomicU64::new(0),
             touched_ms: AtomicU64::new(touched_ms),
             stored_expires_ms: AtomicU64::new(expires_ms.unwrap_or(0)),
+            noticed: AtomicBool::new(false),
             memory,
         }
     }
@@ -256,6 +262,17 @@ impl Channel {
         let in_use =
             matches!(self.lifetime, Lifetime::Idle { .. }) && self.wake.receiver_count() > 0;
         !in_use && self.expires_ms().is_some_and(|ms| ms <= now_ms)
+    }
+
+    /// Goes on the list of changed channels. Returns whether it was not there yet.
+    #[must_use]
+    pub fn notice(&self) -> bool {
+        !self.noticed.swap(true, AcqRel)
+    }
+
+    /// Goes off that list. Whoever looks at the channel after this sees what it was noticed for.
+    pub fn unnotice(&self) {
+        self.noticed.swap(false, AcqRel);
     }
 
     /// Readers wait here. Subscribe first and look with [`Channel::read`] then: what is published

@@ -1,22 +1,26 @@
 //! A cursor as the body of a response.
 
-use super::problem::{STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET, insert_text};
+use super::{
+    gate::Reading,
+    problem::{STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET, insert_text},
+};
 use crate::{
     channel::Status,
     stream::{Cursor, Piece},
 };
 use axum::{
+    BoxError,
     body::Body,
     http::{HeaderName, HeaderValue, header},
     response::Response,
 };
 
 /// The head and body of a live response: the content from the position of `cursor` on, until the
-/// stream is closed. When it cannot be read to its end the body breaks off without its last chunk,
-/// so that no reader takes a part for the whole.
-pub(super) fn response(cursor: Cursor, status: Status) -> Response {
+/// stream is closed. When it cannot be read to its end, also because the token of its reader has
+/// expired, the body breaks off without its last chunk, so that no reader takes a part for the whole.
+pub(super) fn response(cursor: Cursor, status: Status, reading: Reading) -> Response {
     let content_type = HeaderValue::from_str(cursor.channel().content_type());
-    let mut response = Response::new(body(cursor));
+    let mut response = Response::new(body(cursor, reading));
     let headers = response.headers_mut();
     let binary = HeaderValue::from_static("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(binary));
@@ -31,11 +35,17 @@ pub(super) fn response(cursor: Cursor, status: Status) -> Response {
     response
 }
 
-fn body(cursor: Cursor) -> Body {
-    Body::from_stream(futures::stream::unfold(Some(cursor), |cursor| async {
-        let mut cursor = cursor?;
-        match cursor.next().await {
-            Ok(Piece::Data(part)) => Some((Ok(part.bytes), Some(cursor))),
+fn body(cursor: Cursor, reading: Reading) -> Body {
+    Body::from_stream(futures::stream::unfold(Some((cursor, reading)), |state| async {
+        let (mut cursor, mut reading) = state?;
+        let piece = tokio::select! {
+            // The end first: there may be something to read for ever.
+            biased;
+            expired = reading.expired() => Err(BoxError::from(expired)),
+            piece = cursor.next() => piece.map_err(BoxError::from),
+        };
+        match piece {
+            Ok(Piece::Data(part)) => Some((Ok(part.bytes), Some((cursor, reading)))),
             Ok(Piece::End(_)) => None,
             Err(error) => Some((Err(error), None)),
         }

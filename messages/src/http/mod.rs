@@ -2,6 +2,8 @@
 
 mod body;
 mod cors;
+mod credentials;
+mod gate;
 mod health;
 mod jitter;
 mod live;
@@ -11,11 +13,19 @@ mod protocol;
 mod query;
 mod read;
 mod serve;
+mod subscriptions;
+mod tokens;
 mod upload;
 
+pub use credentials::bearer_of_subprotocols;
+pub use gate::Gate;
+pub use query::stream_of_url;
 pub use serve::{Serving, bind, serve};
+pub use tokens::with_signature;
 
-use crate::{config::Config, production::Productions, stream::Streams};
+use crate::{
+    config::Config, production::Productions, stream::Streams, subscription::Subscriptions,
+};
 use axum::{
     Router,
     body::Body,
@@ -24,10 +34,10 @@ use axum::{
         header::{self, X_CONTENT_TYPE_OPTIONS},
     },
     response::Response,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use problem::Problem;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -39,6 +49,11 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
+    /// Who may come in.
+    pub auth: Gate,
+    /// The subscriptions.
+    pub subscriptions: Arc<Subscriptions>,
+    address: SocketAddr,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -52,21 +67,28 @@ pub struct App {
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`. At `stop` producers that are still here are sent away.
+    /// Handlers over `parts` of a server that listens on `address`. At `stop` producers that are still
+    /// here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,
         productions: Arc<Productions>,
+        subscriptions: Arc<Subscriptions>,
+        auth: Gate,
+        address: SocketAddr,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         Self {
             streams,
             productions,
+            subscriptions,
+            auth,
+            address,
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
-            public_url: config.public_url.as_deref().map(|url| url.trim_end_matches('/').into()),
+            public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Origins::new(&config.cors_origins),
             stop,
         }
@@ -83,12 +105,7 @@ impl App {
             return url.to_string();
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        format!("http://{}", host.unwrap_or("localhost"))
-    }
-
-    /// Whether everybody may read everything.
-    fn is_open(&self) -> bool {
-        true
+        host.map_or_else(|| format!("http://{}", self.address), |host| format!("http://{host}"))
     }
 }
 
@@ -121,6 +138,11 @@ pub fn service(app: App) -> impl HttpService {
     let router = Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
         .route("/v1/stream/{*name}", any(protocol::serve))
+        .route("/v1/auth/ticket", post(tokens::ticket))
+        .route("/v1/auth/sign", post(tokens::sign))
+        .route("/v1/stream/__ds", any(subscriptions::serve))
+        .route("/v1/stream/__ds/", any(subscriptions::serve))
+        .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -1,7 +1,13 @@
 //! Every error as a problem document (RFC 9457), and the one map from errors of the domain to
 //! status and code. The codes are stable; the words are for people and say what to do.
 
-use crate::{limits::RETRY_AFTER_SECS, model::Offset, stream::StreamError};
+use crate::{
+    auth::AuthError,
+    limits::RETRY_AFTER_SECS,
+    model::Offset,
+    quota::{Exceeded, Share},
+    stream::StreamError,
+};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -34,16 +40,42 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    more: Box<More>,
+}
+
+/// What only some of the problems tell.
+#[derive(Debug, Default)]
+struct More {
     /// Where the stream ends, when that helps to go on.
     tail: Option<Offset>,
     closed: Option<&'static str>,
     /// What an idempotent producer has to know.
     producer: Vec<(HeaderName, u64)>,
+    /// How to show who one is.
+    challenge: Option<&'static str>,
+    retry_after_secs: Option<u64>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), tail: None, closed: None, producer: vec![] }
+        let retry_after = status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after_secs = retry_after.then_some(RETRY_AFTER_SECS);
+        let more = Box::new(More { retry_after_secs, ..More::default() });
+        Self { status, code, detail: detail.into(), more }
+    }
+
+    fn with(mut self, tell: impl FnOnce(&mut More)) -> Self {
+        tell(&mut self.more);
+        self
+    }
+
+    fn retry_after(self, secs: u64) -> Self {
+        self.with(|more| more.retry_after_secs = Some(secs))
+    }
+
+    /// What went wrong, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// A parameter, header or body that cannot be understood.
@@ -69,11 +101,6 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
     }
 
-    /// What it says to people.
-    pub fn detail(&self) -> &str {
-        &self.detail
-    }
-
     /// The document itself.
     pub fn body(&self) -> String {
         json_line(&Document {
@@ -82,18 +109,18 @@ impl Problem {
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
-            offset: self.tail.map(|tail| tail.to_string()),
-            bytes: self.tail.map(|tail| tail.bytes),
+            offset: self.more.tail.map(|tail| tail.to_string()),
+            bytes: self.more.tail.map(|tail| tail.bytes),
         })
     }
 
     fn producer(self, numbers: impl IntoIterator<Item = (HeaderName, u64)>) -> Self {
-        Self { producer: numbers.into_iter().collect(), ..self }
+        self.with(|more| more.producer = numbers.into_iter().collect())
     }
 
     /// With the place where the stream ends, so that its producer can go on.
     pub fn at(self, tail: Offset) -> Self {
-        Self { tail: Some(tail), ..self }
+        self.with(|more| more.tail = Some(tail))
     }
 }
 
@@ -112,10 +139,10 @@ impl From<StreamError> for Problem {
             StreamError::Open => {
                 problem(S::CONFLICT, "stream_open", "read it with GET, or choose another id")
             }
-            StreamError::Closed { tail, reason } => Self {
-                closed: Some(reason.as_str()),
-                ..problem(S::CONFLICT, "stream_closed", "choose another id").at(tail)
-            },
+            StreamError::Closed { tail, reason } => {
+                let problem = problem(S::CONFLICT, "stream_closed", "choose another id");
+                problem.at(tail).with(|more| more.closed = Some(reason.as_str()))
+            }
             StreamError::Moved { tail } => {
                 problem(S::CONFLICT, "offset_mismatch", "go on from the offset given here").at(tail)
             }
@@ -184,6 +211,75 @@ impl From<StreamError> for Problem {
     }
 }
 
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        use StatusCode as S;
+        let problem = |status, code, challenge, advice: &str| {
+            let problem = Self::new(status, code, format!("{error}; {advice}"));
+            problem.with(|more| more.challenge = challenge)
+        };
+        // RFC 6750, section 3.
+        let missing = Some(r#"Bearer realm="messages""#);
+        let invalid = Some(r#"Bearer realm="messages", error="invalid_token""#);
+        let scope = Some(r#"Bearer realm="messages", error="insufficient_scope""#);
+        match error {
+            AuthError::Missing => {
+                let advice = "send it as `Authorization: Bearer TOKEN`; `messages token` makes one";
+                problem(S::UNAUTHORIZED, "missing_token", missing, advice)
+            }
+            AuthError::Invalid(_) => {
+                problem(S::UNAUTHORIZED, "invalid_token", invalid, "get another one")
+            }
+            AuthError::Expired => {
+                let advice = "get another one and go on where you are";
+                problem(S::UNAUTHORIZED, "token_expired", invalid, advice)
+            }
+            AuthError::LinkExpired => {
+                problem(S::UNAUTHORIZED, "url_expired", missing, "ask whoever made it for another")
+            }
+            AuthError::BadLink => {
+                problem(S::UNAUTHORIZED, "invalid_signature", missing, "use it as it was made")
+            }
+            AuthError::BadTicket => {
+                let advice = "every request needs a new one, from POST /v1/auth/ticket";
+                problem(S::UNAUTHORIZED, "invalid_ticket", missing, advice)
+            }
+            AuthError::TokenInUrl => {
+                let advice = "send it as `Authorization: Bearer TOKEN`, or get a ticket with POST /v1/auth/ticket";
+                problem(S::BAD_REQUEST, "token_in_url", missing, advice)
+            }
+            AuthError::Forbidden { .. } | AuthError::ForbiddenPattern { .. } => {
+                problem(S::FORBIDDEN, "forbidden", scope, "use a token that grants it")
+            }
+            AuthError::NeedsToken => {
+                let advice = "send it as `Authorization: Bearer TOKEN`";
+                problem(S::FORBIDDEN, "forbidden", scope, advice)
+            }
+            AuthError::TooManyTickets => {
+                let status = S::TOO_MANY_REQUESTS;
+                let problem = problem(status, "too_many_tickets", None, "try again later");
+                problem.retry_after(RETRY_AFTER_SECS)
+            }
+            AuthError::Random(_) => {
+                problem(S::INTERNAL_SERVER_ERROR, "no_randomness", None, "look at the system")
+            }
+        }
+    }
+}
+
+impl From<Exceeded> for Problem {
+    fn from(exceeded: Exceeded) -> Self {
+        let detail = format!("{exceeded}; try again later");
+        let code = match exceeded.what {
+            Share::Requests => "too_many_requests",
+            Share::Creations => "too_many_creations",
+            Share::Reads => "too_many_reads",
+        };
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        problem.retry_after(exceeded.retry_after_secs)
+    }
+}
+
 /// The members in the order in which a person reads them.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -208,7 +304,8 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
-        let Self { status, code, detail, tail, closed, producer } = self;
+        let Self { status, code, detail, more } = self;
+        let More { tail, closed, producer, challenge, retry_after_secs } = *more;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
@@ -217,8 +314,11 @@ impl IntoResponse for Problem {
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        if let Some(secs) = retry_after_secs {
+            headers.insert(header::RETRY_AFTER, secs.into());
+        }
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         for (name, number) in producer {
             headers.insert(name, number.into());

@@ -9,31 +9,34 @@ use super::{
     upload::location,
 };
 use crate::{
+    auth::{Access, Principal},
     limits::{ID_BODY_BYTES_MAX, ID_BODY_WAIT_MS_MAX},
     production::Plan,
 };
 use axum::{
     body::Body,
     extract::State,
-    http::{StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::Response,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Starts a production and streams it back. It goes on when the caller leaves.
 pub(super) async fn start(
     State(app): State<App>,
     uri: Uri,
+    headers: HeaderMap,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let plan = match plan(&uri, &mut body).await {
-        Ok(plan) => plan,
+    let (principal, plan) = match admit(&app, &uri, &headers, &mut body).await {
+        Ok(admitted) => admitted,
         Err(problem) => {
             discard(body).await;
             return Err(problem);
         }
     };
+    let reading = app.auth.reading(principal)?;
     let name = plan.name.clone();
     let channel = app.productions.start(plan).await?;
     let (cursor, status) = app.streams.read(channel, 0).await?;
@@ -41,10 +44,26 @@ pub(super) async fn start(
     *response.status_mut() = StatusCode::CREATED;
     // The first header that a client sees.
     insert_text(response.headers_mut(), header::LOCATION, &location(&name));
-    let live = live::response(cursor, status);
+    let live = live::response(cursor, status, reading);
     response.headers_mut().extend(live.headers().clone());
     *response.body_mut() = live.into_body();
     Ok(response)
+}
+
+/// Who asks for what, when they may have it.
+async fn admit(
+    app: &App,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<(Arc<Principal>, Plan), Problem> {
+    let principal = app.auth.principal(headers, uri).await?;
+    let mut plan = plan(uri, body).await?;
+    principal.check(Access::Write, &plan.name)?;
+    principal.check(Access::Read, &plan.name)?;
+    plan.anew = principal.check(Access::Manage, &plan.name).is_ok();
+    app.auth.creation(&principal)?;
+    Ok((principal, plan))
 }
 
 /// What the parameters and the body ask for.
@@ -52,7 +71,7 @@ async fn plan(uri: &Uri, body: &mut Body) -> Result<Plan, Problem> {
     let StartQuery { freq, lines } = StartQuery::parse(uri)?;
     let id = read_id(body).await?;
     let name = if id.is_empty() { name(&uuid::Uuid::now_v7().to_string())? } else { name(&id)? };
-    Ok(Plan { name, freq, lines })
+    Ok(Plan { name, freq, lines, anew: false })
 }
 
 async fn read_id(body: &mut Body) -> Result<String, Problem> {

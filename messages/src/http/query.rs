@@ -1,7 +1,7 @@
 //! The parameters of `/`, parsed into types. What is not known is refused, so that a misspelt
 //! parameter is not silently without effect.
 
-use super::problem::Problem;
+use super::{credentials, problem::Problem, protocol};
 use crate::{
     limits::{PRODUCTION_FREQ_MAX, PRODUCTION_LINES_MAX},
     model::{Expected, StreamName},
@@ -47,7 +47,8 @@ pub(super) enum Close {
     Always,
 }
 
-/// The values of the `known` parameters, decoded. Each may be given once, and no others.
+/// The values of the `known` parameters, decoded. Each may be given once, and no others but those
+/// of access control.
 fn parameters<'a, const N: usize>(
     uri: &'a Uri,
     known: [&str; N],
@@ -55,6 +56,9 @@ fn parameters<'a, const N: usize>(
     let mut values = [const { None }; N];
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if credentials::PARAMETERS.contains(&key) {
+            continue;
+        }
         let refuse = |what: &str| {
             let detail = format!("parameter {key}: {what}; known here: {}", known.join(", "));
             Problem::bad_request("bad_parameter", detail)
@@ -94,6 +98,28 @@ pub(super) fn name(text: &str) -> Result<StreamName, Problem> {
     text.parse().map_err(|error: crate::model::InvalidName| {
         Problem::bad_request("bad_id", error.to_string())
     })
+}
+
+/// The stream that a URL reads, `/?id=NAME` or `/v1/stream/NAME`, alone or behind a host.
+pub(super) fn stream_of(url: &str) -> Result<StreamName, Problem> {
+    let bad = |why: &str| {
+        let detail = format!("url: {why}; it must read a stream, as /?id=NAME or /v1/stream/NAME");
+        Problem::bad_request("bad_parameter", detail)
+    };
+    let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
+    match uri.path() {
+        "/" => Ok(ReadQuery::parse(&uri)?.name),
+        path if path.starts_with(protocol::ROOT) => protocol::stream_name(path),
+        _ => Err(bad("no stream is there")),
+    }
+}
+
+/// As the server would read it: the stream of a URL, or what is wrong with it.
+///
+/// # Errors
+/// It reads no stream.
+pub fn stream_of_url(url: &str) -> Result<StreamName, String> {
+    stream_of(url).map_err(|problem| problem.detail().to_owned())
 }
 
 fn required_name(text: Option<Cow<'_, str>>) -> Result<StreamName, Problem> {
@@ -176,6 +202,21 @@ mod tests {
         assert_eq!(plus.name.as_str(), "a +");
         let upload = UploadQuery::parse(&uri("id=x&close=always")).expect("valid");
         assert_eq!((upload.close, upload.at), (Close::Always, None));
+    }
+
+    #[test]
+    fn a_url_tells_its_stream() {
+        for url in [
+            "/?id=a%2Fb+c",
+            "http://host:1/?offset=5&id=a/b%20c",
+            "/v1/stream/a/b%20c?live=sse",
+            "https://host/v1/stream/a%2Fb%20c",
+        ] {
+            assert_eq!(stream_of(url).expect("a stream").as_str(), "a/b c", "{url}");
+        }
+        for url in ["", "/", "/other?id=a", "/v1/stream/", "/v1/stream/%FF", "host"] {
+            assert!(stream_of_url(url).is_err(), "{url}");
+        }
     }
 
     #[test]

@@ -1,12 +1,23 @@
 //! `GET /?id=`: everything from the beginning, then live.
 
 use super::{App, live, problem::Problem, query::ReadQuery, upload::messages_elsewhere};
-use crate::stream::StreamError;
-use axum::{extract::State, http::Uri, response::Response};
+use crate::{auth::Access, stream::StreamError};
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
 
 /// Streams a stream. `HEAD` gets the same head and no body.
-pub(super) async fn read(State(app): State<App>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn read(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let principal = app.auth.principal(&headers, &uri).await?;
     let ReadQuery { name, position } = ReadQuery::parse(&uri)?;
+    principal.check(Access::Read, &name)?;
+    let reading = app.auth.reading(principal)?;
     loop {
         let channel = app.streams.find(&name).await?;
         if channel.holds_messages() {
@@ -17,7 +28,7 @@ pub(super) async fn read(State(app): State<App>, uri: Uri) -> Result<Response, P
             Err(StreamError::Replaced) => {}
             begun => {
                 let (cursor, status) = begun?;
-                return Ok(live::response(cursor, status));
+                return Ok(live::response(cursor, status, reading));
             }
         }
     }

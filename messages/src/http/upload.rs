@@ -7,6 +7,7 @@ use super::{
     query::{Close, UploadQuery},
 };
 use crate::{
+    auth::{Access, Principal},
     channel::Channel,
     limits::{CONTENT_TYPE_BYTES_MAX, RECORD_BYTES_MAX},
     model::{CloseReason, Expected, Offset, StreamName, holds_messages},
@@ -54,6 +55,7 @@ pub(super) async fn upload(
 /// One producer at work.
 struct Upload {
     streams: Arc<Streams>,
+    principal: Arc<Principal>,
     channel: Arc<Channel>,
     created: bool,
     close: Close,
@@ -79,13 +81,16 @@ struct Summary<'a> {
 
 impl Upload {
     async fn begin(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let principal = app.auth.principal(headers, uri).await?;
         let UploadQuery { name, close, at } = UploadQuery::parse(uri)?;
+        principal.check(Access::Write, &name)?;
         let content_type = content_type(headers)?;
         if holds_messages(content_type) {
             return Err(messages_elsewhere());
         }
         let tied = close == Close::Always;
         let (channel, created) = if at.is_none_or(|at| at.fits(Offset::ZERO)) {
+            count_creation(app, &principal, &name).await?;
             app.streams.find_or_create(&name, content_type, tied).await?
         } else {
             // Where there is nothing to go on with, a refusal must not leave a stream behind.
@@ -95,7 +100,7 @@ impl Upload {
         let streams = app.streams.clone();
         let left_at = created.then_some(Offset::ZERO);
         let leaving_at = None;
-        Ok(Self { streams, channel, created, close, at, left_at, leaving_at })
+        Ok(Self { streams, principal, channel, created, close, at, left_at, leaving_at })
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
@@ -123,6 +128,10 @@ impl Upload {
     }
 
     async fn append(&mut self, record: Bytes, last: bool) -> Result<Offset, Problem> {
+        // At the moment of each commit: a body may take longer than its token is good.
+        if let Err(expired) = self.principal.check_time() {
+            return Err(Problem::from(expired).at(self.channel.durable()));
+        }
         let close = (last && self.close != Close::Never).then_some(CloseReason::Finished);
         let (records, bytes) = (u64::from(!record.is_empty()), record.len() as u64);
         self.leaving_at = self.left_at.map(|offset| offset.advance(records, bytes));
@@ -198,6 +207,20 @@ impl Drop for Upload {
             }
         });
     }
+}
+
+/// Counts the creation of a stream that is not there, where somebody counts them.
+pub(super) async fn count_creation(
+    app: &App,
+    principal: &Principal,
+    name: &StreamName,
+) -> Result<(), Problem> {
+    if app.auth.counts_creations()
+        && matches!(app.streams.find(name).await, Err(StreamError::NotFound))
+    {
+        app.auth.creation(principal)?;
+    }
+    Ok(())
 }
 
 /// For a producer that wants to go on: a stream that is not there ends at the beginning.

@@ -13,7 +13,10 @@ use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
 };
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::{
+    sync::{OwnedSemaphorePermit, broadcast},
+    time::Instant,
+};
 
 /// A reader of one stream. It is its position: what it reads is looked up there each time, so a slow
 /// reader costs only itself, and one that lags simply reads on. Of the store it may hold a page.
@@ -27,6 +30,8 @@ pub struct Cursor {
     page: VecDeque<(Bytes, Offset)>,
     /// The part that this one holds of what all readers may hold as pages.
     page_room: Option<OwnedSemaphorePermit>,
+    /// When it is the turn of this one to take another page.
+    turn: Option<Instant>,
 }
 
 /// What a cursor gives.
@@ -40,8 +45,15 @@ pub enum Piece {
 
 impl Cursor {
     pub(super) fn new(channel: Arc<Channel>, streams: Arc<Streams>) -> Self {
-        let wake = channel.subscribe();
-        Self { streams, channel, wake, position: 0, page: VecDeque::new(), page_room: None }
+        Self {
+            wake: channel.subscribe(),
+            streams,
+            channel,
+            position: 0,
+            page: VecDeque::new(),
+            page_room: None,
+            turn: None,
+        }
     }
 
     /// Moves to byte `position` of a stream whose creation is durable.
@@ -132,6 +144,11 @@ impl Cursor {
     }
 
     async fn turn_page(&mut self) -> Result<(), StreamError> {
+        // Kept until it is over: to be asked again is not to come anew.
+        self.turn = self.turn.or_else(|| self.streams.pace.due());
+        if let Some(turn) = self.turn {
+            tokio::time::sleep_until(turn).await;
+        }
         // Where many read at once, each takes less at a time.
         let pages = self.streams.pages.clone();
         self.page_room = pages.try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
@@ -153,6 +170,8 @@ impl Cursor {
             tracing::error!(%stream, position, "content is missing in the store");
             StreamError::Damaged
         })?;
+        let bytes = self.page.iter().map(|(bytes, _)| bytes.len()).sum();
+        self.turn = self.streams.pace.pay(bytes);
         Ok(())
     }
 }

@@ -7,13 +7,16 @@ mod cursor;
 mod delete;
 mod error;
 mod fork;
+mod list;
 mod loader;
 mod messages;
+mod pace;
 
 pub use append::{Addition, Appended};
 pub use create::{Ensured, ForkRequest, NewStream};
 pub use cursor::{Cursor, Piece};
 pub use error::StreamError;
+pub use list::Listed;
 pub use messages::records;
 
 use crate::{
@@ -22,12 +25,13 @@ use crate::{
     clock::Clock,
     committer::{Commits, Trouble},
     limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX},
-    model::{StoredStream, StreamName},
+    model::{StoredStream, StreamId, StreamName},
     store::Store,
 };
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use loader::Loader;
+use pace::Pace;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -53,6 +57,8 @@ pub struct Streams {
     stopping: AtomicBool,
     /// Bytes that all readers may hold of what they have read from the store.
     pages: Arc<Semaphore>,
+    /// How fast they take it from there.
+    pace: Pace,
 }
 
 /// What streams stand on.
@@ -90,6 +96,7 @@ impl Streams {
             stream_bytes_max,
             stopping: AtomicBool::new(false),
             pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX)),
+            pace: Pace::new(0),
         }
     }
 
@@ -97,6 +104,13 @@ impl Streams {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// With readers that take at most `bytes_per_sec` from the store, all together; 0 for no limit.
+    #[must_use]
+    pub fn paced(mut self, bytes_per_sec: u64) -> Self {
+        self.pace = Pace::new(bytes_per_sec);
+        self
     }
 
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
@@ -236,6 +250,12 @@ impl Streams {
             }
             !unload
         });
+    }
+
+    /// Streams that begin from here on have an identity of at least this.
+    #[must_use]
+    pub fn next_id(&self) -> StreamId {
+        StreamId(self.next_id.load(Ordering::Relaxed))
     }
 
     /// How many channels are in memory.

@@ -259,10 +259,18 @@ impl TestServer {
 
     /// `PUT` whose body comes piece by piece.
     pub fn produce(&self, target: &str) -> Producer {
+        self.produce_with(target, &[])
+    }
+
+    /// As [`TestServer::produce`], with more headers.
+    pub fn produce_with(&self, target: &str, headers: &[(&str, &str)]) -> Producer {
         let (pieces, body) = mpsc::channel(0);
         let body = BodyExt::boxed(StreamBody::new(body));
-        let request = Request::put(target).header("host", "test").body(body);
-        let response = send(self.address(), request.expect("a valid request"));
+        let mut request = Request::put(target).header("host", "test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = send(self.address(), request.body(body).expect("a valid request"));
         Producer { pieces, response: tokio::spawn(response) }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
 };
 use tempfile::TempDir;
@@ -19,6 +19,7 @@ pub struct Setup {
     data_dir: Option<PathBuf>,
     listen: String,
     args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 /// What a server that has ended leaves behind.
@@ -38,7 +39,8 @@ impl Setup {
             Database::Postgres => Some(postgres::database().await),
         };
         let home = Arc::new(tempfile::tempdir().expect("a directory"));
-        Self { home, database, data_dir: None, listen: "127.0.0.1:0".into(), args: Vec::new() }
+        let (args, env) = (Vec::new(), Vec::new());
+        Self { home, database, data_dir: None, listen: "127.0.0.1:0".into(), args, env }
     }
 
     /// An empty data directory with SQLite in it.
@@ -49,6 +51,12 @@ impl Setup {
     /// With more flags.
     pub fn with(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// With a variable in the environment, which is empty otherwise.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -99,13 +107,20 @@ impl Setup {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_messages"));
         // Neither a setting of the caller nor a `.env` above the working directory reaches it.
-        command.env_clear().current_dir(self.home());
+        command.env_clear().envs(self.env.iter().cloned()).current_dir(self.home());
         command.args(["--listen", &self.listen, "--data-dir"]).arg(self.data());
         if let Some(url) = &self.database {
             command.args(["--database-url", url]);
         }
         command.args(&self.args);
         command
+    }
+
+    /// Runs the program with these arguments and no others.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_messages"));
+        command.env_clear().envs(self.env.iter().cloned()).current_dir(self.home());
+        command.args(args).output().expect("the program")
     }
 
     /// Starts a server that must come up.

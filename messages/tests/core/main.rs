@@ -9,9 +9,15 @@ mod cursor;
 mod disk;
 mod journal;
 mod memory_store;
+mod memory_subscriptions;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;
 mod service;
 mod store_contract;
+mod subscription_machine;
+mod subscription_play;
+mod subscription_run;
+mod subscription_service;
+mod subscription_store;
 mod world;

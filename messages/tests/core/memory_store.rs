@@ -1,5 +1,6 @@
 //! The plainest store: the model that the others are compared with, and one that fails on demand.
 
+use super::memory_subscriptions::Subscriptions;
 use futures::future::{BoxFuture, ready};
 use messages::{
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
@@ -7,11 +8,19 @@ use messages::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 #[derive(Default)]
-pub struct MemoryStore(Mutex<State>);
+pub struct MemoryStore {
+    state: Mutex<State>,
+    pub(super) subscriptions: Mutex<Subscriptions>,
+    save_fault: AtomicBool,
+    save_wait_ms: AtomicU64,
+}
 
 #[derive(Clone, Default)]
 struct State {
@@ -31,7 +40,7 @@ pub enum Fault {
 
 impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while locked")
+        self.state.lock().expect("no panic while locked")
     }
 
     pub fn fail_next_flush(&self, fault: Fault) {
@@ -43,7 +52,25 @@ impl MemoryStore {
         self.state().streams.clear();
     }
 
-    fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
+    /// The next step of a subscription is not stored.
+    pub fn fail_next_save(&self) {
+        self.save_fault.store(true, Relaxed);
+    }
+
+    /// From now on it takes so long to store a step of a subscription.
+    pub fn slow_saves(&self, ms: u64) {
+        self.save_wait_ms.store(ms, Relaxed);
+    }
+
+    pub(super) fn save_wait_ms(&self) -> u64 {
+        self.save_wait_ms.load(Relaxed)
+    }
+
+    pub(super) fn take_save_fault(&self) -> bool {
+        self.save_fault.swap(false, Relaxed)
+    }
+
+    pub(super) fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
         let state = self.state();
         let found = state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s));
         found.map(|s| StoredStream { forks: forks(&state, s.id), ..s.clone() }).collect()

@@ -190,7 +190,7 @@ async fn a_production_survives_an_overload() {
     let committer = Committer::new(commits.clone(), Box::new(MemoryJournal::new(Mark(0))));
     let committer = std::thread::spawn(move || committer.run());
     let productions = Productions::new(streams.clone(), CancellationToken::new());
-    let plan = Plan { name: "a".parse().unwrap(), freq: 100, lines: 5 };
+    let plan = Plan { name: "a".parse().unwrap(), freq: 100, lines: 5, anew: false };
     // All but what the beginning takes.
     let rest = 10_000 - messages::limits::STREAM_OVERHEAD_BYTES - 1;
     budget.take(rest).await.unwrap().keep();

@@ -12,6 +12,7 @@ use super::{
     headers::{self, PRODUCER_SEQ},
 };
 use crate::{
+    auth::Principal,
     channel::Channel,
     limits::{APPEND_BYTES_MAX, RECORD_BYTES_MAX},
     model::{CloseReason, Records, StreamName, Writer, media_type},
@@ -27,15 +28,16 @@ use std::sync::Arc;
 
 pub(super) async fn append(
     app: &App,
+    principal: &Principal,
     name: &StreamName,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
     let exact = body.size_hint().exact();
     let mut incoming = app.incoming(body);
-    let done = match Append::parse(app, name, &parts.headers).await {
+    let done = match Append::parse(app, principal, name, &parts.headers).await {
         Ok(append) if append.may_be_cut() && exact.is_none_or(is_long) => {
-            append.as_it_arrives(&mut incoming).await
+            append.piece_by_piece(&mut incoming).await
         }
         Ok(append) => append.at_once(&mut incoming).await,
         Err(problem) => Err(problem),
@@ -53,6 +55,7 @@ fn is_long(bytes: u64) -> bool {
 /// One request at work.
 struct Append<'a> {
     app: &'a App,
+    principal: &'a Principal,
     channel: Arc<Channel>,
     writer: Writer,
     close: Option<CloseReason>,
@@ -63,6 +66,7 @@ struct Append<'a> {
 impl<'a> Append<'a> {
     async fn parse(
         app: &'a App,
+        principal: &'a Principal,
         name: &StreamName,
         headers: &'a HeaderMap,
     ) -> Result<Self, Problem> {
@@ -70,7 +74,7 @@ impl<'a> Append<'a> {
         let close = headers::closes(headers).then_some(CloseReason::Finished);
         let content_type = headers.get(header::CONTENT_TYPE);
         let channel = app.streams.find(name).await?;
-        Ok(Self { app, channel, writer, close, content_type })
+        Ok(Self { app, principal, channel, writer, close, content_type })
     }
 
     /// Whether nobody would mind if only a part of the body came through.
@@ -95,14 +99,14 @@ impl<'a> Append<'a> {
         let epoch = writer.stamp.as_ref().map(|stamp| stamp.epoch);
         let addition =
             Addition { records, close: self.close, writer, wrong_type, ..Addition::default() };
-        let appended = self.app.streams.append(&self.channel, addition).await?;
+        let appended = self.append(addition).await?;
         // Only an idempotent producer is told whether this is news.
         let told = epoch.is_some() && !is_empty && !appended.duplicate;
         let status = if told { StatusCode::OK } else { StatusCode::NO_CONTENT };
         Ok(answer(status, &appended, epoch))
     }
 
-    async fn as_it_arrives(self, incoming: &mut Incoming) -> Result<Response, Problem> {
+    async fn piece_by_piece(self, incoming: &mut Incoming) -> Result<Response, Problem> {
         let mut piece = incoming.next().await?.unwrap_or_default();
         while piece.is_empty() && !incoming.is_at_end() {
             match incoming.next().await? {
@@ -132,11 +136,17 @@ impl<'a> Append<'a> {
             let record = piece.split_to(piece.len().min(RECORD_BYTES_MAX));
             let close = self.close.filter(|_| last && piece.is_empty());
             let addition = Addition { close, wrong_type, ..Addition::bytes(record) };
-            let appended = self.app.streams.append(&self.channel, addition).await?;
+            let appended = self.append(addition).await?;
             if piece.is_empty() {
                 return Ok(appended);
             }
         }
+    }
+
+    async fn append(&self, addition: Addition) -> Result<Appended, Problem> {
+        // At the moment of each commit: a body may take longer than its token is good.
+        self.principal.check_time()?;
+        Ok(self.app.streams.append(&self.channel, addition).await?)
     }
 
     /// What can be said of the request once it is known whether it has a body. Returns whether that

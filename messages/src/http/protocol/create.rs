@@ -9,6 +9,7 @@ use super::{
     headers, insert_content_type,
 };
 use crate::{
+    auth::{Access, Principal},
     limits::APPEND_BYTES_MAX,
     model::StreamName,
     stream::{Ensured, NewStream, StreamError},
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub(super) async fn create(
     app: &App,
+    principal: &Principal,
     name: &StreamName,
     parts: &Parts,
     body: Body,
@@ -30,7 +32,7 @@ pub(super) async fn create(
     let mut incoming = app.incoming(body);
     let created = match new_stream(name, &parts.headers) {
         Ok(new) => match incoming.whole(APPEND_BYTES_MAX).await {
-            Ok(body) => ensure(app, NewStream { body, ..new }).await,
+            Ok(body) => ensure(app, principal, NewStream { body, ..new }).await,
             Err(problem) => Err(problem),
         },
         Err(problem) => Err(problem),
@@ -61,7 +63,14 @@ fn new_stream(name: &StreamName, headers: &HeaderMap) -> Result<NewStream, Probl
     })
 }
 
-async fn ensure(app: &App, new: NewStream) -> Result<Ensured, Problem> {
+async fn ensure(app: &App, principal: &Principal, new: NewStream) -> Result<Ensured, Problem> {
+    // Asked now and not before the body was there: that may have taken long.
+    principal.check(Access::Create, &new.name)?;
+    if let Some(fork) = &new.fork {
+        principal.check(Access::Manage, &new.name)?;
+        principal.check(Access::Read, &fork.source)?;
+    }
+    upload::count_creation(app, principal, &new.name).await?;
     app.streams.ensure(new).await.map_err(|error| match error {
         // The name cannot be had: for whoever creates, that is a conflict.
         StreamError::Hidden => {

@@ -197,7 +197,8 @@ mod tests {
         let ms = 1_893_456_000_123;
         assert_eq!(at("2030-01-01T00:00:00.123Z"), Some(Lifetime::Until { ms }));
         assert_eq!(at("2030-01-01T01:00:00.123+01:00"), Some(Lifetime::Until { ms }));
-        assert_eq!(at(&expires_at(ms)), Some(Lifetime::Until { ms }));
+        let told = expires_at(ms);
+        assert_eq!(at(&told), Some(Lifetime::Until { ms }));
         assert_eq!(at("tomorrow"), None);
         assert_eq!(at("1930-01-01T00:00:00Z"), None);
         let both = [("stream-ttl", "1"), ("stream-expires-at", "2030-01-01T00:00:00Z")];

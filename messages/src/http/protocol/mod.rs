@@ -15,18 +15,23 @@ mod sse;
 
 use super::{
     App,
+    body::discard,
     problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
 };
-use crate::model::{Lifetime, StreamName};
+use crate::{
+    auth::{Access, Principal},
+    model::{Lifetime, StreamName},
+};
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 pub(super) use headers::EXPOSED;
 use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
 pub(super) use name::stream_name;
+use std::sync::Arc;
 
 /// Where the protocol's streams begin.
 pub(super) const ROOT: &str = "/v1/stream/";
@@ -38,19 +43,42 @@ pub(super) async fn serve(State(app): State<App>, request: Request<Body>) -> Res
         Ok(name) => name,
         Err(problem) => return problem.into_response(),
     };
+    let principal = match admit(&app, &name, &parts).await {
+        Ok(principal) => principal,
+        Err(problem) => {
+            // Reading would ask a client that waits for "100 Continue" to send what nobody wants.
+            if !parts.headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
+            return problem.into_response();
+        }
+    };
     let done = match parts.method {
-        Method::GET => read::read(&app, &name, &parts).await,
-        Method::POST => append::append(&app, &name, &parts, body).await,
-        Method::PUT => create::create(&app, &name, &parts, body).await,
+        Method::GET => read::read(&app, principal, &name, &parts).await,
+        Method::POST => append::append(&app, &principal, &name, &parts, body).await,
+        Method::PUT => create::create(&app, &principal, &name, &parts, body).await,
         Method::HEAD => head(&app, &name).await,
-        Method::DELETE => delete(&app, &name).await,
-        _ => Err(Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "a stream takes GET, HEAD, POST, PUT and DELETE",
-        )),
+        _ => delete(&app, &name).await,
     };
     done.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Whoever asks, when they may do what they ask for.
+async fn admit(app: &App, name: &StreamName, parts: &Parts) -> Result<Arc<Principal>, Problem> {
+    let access = match parts.method {
+        Method::GET | Method::HEAD => Access::Read,
+        Method::POST => Access::Write,
+        Method::PUT => Access::Create,
+        Method::DELETE => Access::Manage,
+        _ => {
+            let detail = "a stream takes GET, HEAD, POST, PUT and DELETE";
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Err(Problem::new(status, "method_not_allowed", detail));
+        }
+    };
+    let principal = app.auth.principal(&parts.headers, &parts.uri).await?;
+    principal.check(access, name)?;
+    Ok(principal)
 }
 
 /// What can be said of a stream. Does not count as a use of it.

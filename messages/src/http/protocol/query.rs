@@ -35,9 +35,8 @@ impl Query {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
                 "offset" => {
-                    if query.start.replace(start(value)?).is_some() {
-                        return Err(bad_offset("is given twice"));
-                    }
+                    let before = query.start.replace(start(value)?);
+                    before.map_or(Ok(()), |_| Err(bad_offset("is given twice")))?;
                 }
                 "live" => query.live = Some(live(value)?),
                 "cursor" => query.cursor = cursor(value)?,

@@ -3,6 +3,7 @@
 use super::{
     super::{
         App,
+        gate::Reading,
         problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
     },
     cache, content, cursor,
@@ -12,6 +13,7 @@ use super::{
     sse,
 };
 use crate::{
+    auth::Principal,
     channel::{Channel, Status},
     limits::RESPONSE_BYTES_MAX,
     model::{Offset, StreamName},
@@ -22,16 +24,23 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
+use std::sync::Arc;
 use tokio::time::Instant;
 
-pub(super) async fn read(app: &App, name: &StreamName, parts: &Parts) -> Result<Response, Problem> {
+pub(super) async fn read(
+    app: &App,
+    principal: Arc<Principal>,
+    name: &StreamName,
+    parts: &Parts,
+) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
+    let mut reading = app.auth.reading(principal)?;
     let start = match query.live {
         // A browser that comes back by itself says so in a header.
         Some(Live::Sse) => sse::last_event_id(&parts.headers).or(query.start),
         _ => query.start,
     };
-    let reader = loop {
+    let mut reader = loop {
         let channel = app.streams.find(name).await?;
         match Reader::begin(app, channel, start, &query).await {
             // The name has just begun anew, and is found with its new life now.
@@ -40,10 +49,13 @@ pub(super) async fn read(app: &App, name: &StreamName, parts: &Parts) -> Result<
         }
     };
     match query.live {
-        Some(Live::Sse) => Ok(reader.sse(&parts.headers)),
-        Some(Live::LongPoll) => reader.long_poll(&parts.headers).await,
+        Some(Live::Sse) => Ok(reader.sse(&parts.headers, reading)),
+        Some(Live::LongPoll) => {
+            reader.wait(&mut reading).await?;
+            reader.long_poll(&parts.headers, reading).await
+        }
         None if start == Some(Start::Now) => Ok(reader.now()),
-        None => reader.catch_up(&parts.headers).await,
+        None => reader.content(&parts.headers, None, reading).await,
     }
 }
 
@@ -61,7 +73,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     async fn begin(
         app: &'a App,
-        channel: std::sync::Arc<Channel>,
+        channel: Arc<Channel>,
         start: Option<Start>,
         query: &Query,
     ) -> Result<Self, StreamError> {
@@ -91,43 +103,54 @@ impl<'a> Reader<'a> {
         response
     }
 
-    async fn catch_up(self, asked: &HeaderMap) -> Result<Response, Problem> {
-        self.content(asked, None).await
-    }
-
-    async fn long_poll(mut self, asked: &HeaderMap) -> Result<Response, Problem> {
+    /// Waits until there is something to tell or the time is over.
+    async fn wait(&mut self, reading: &mut Reading) -> Result<(), Problem> {
         let until = Instant::now() + self.app.long_poll;
-        loop {
-            let cursor = cursor::next(self.app.streams.now_ms(), self.had);
-            if self.status.tail.bytes > self.cursor.position() {
-                return self.content(asked, Some(cursor)).await;
-            }
-            if self.status.closed.is_some() {
-                return Ok(self.nothing(None));
-            }
-            match tokio::time::timeout_at(until, self.cursor.wait()).await {
-                Ok(waited) => waited?,
-                Err(_) => return Ok(self.nothing(Some(cursor))),
+        while self.status.tail.bytes == self.cursor.position() && self.status.closed.is_none() {
+            tokio::select! {
+                biased;
+                expired = reading.expired() => return Err(expired.into()),
+                waited = self.cursor.wait() => waited?,
+                () = tokio::time::sleep_until(until) => return Ok(()),
             }
             self.status = self.app.streams.status(self.channel()).await?;
         }
+        Ok(())
+    }
+
+    async fn long_poll(self, asked: &HeaderMap, reading: Reading) -> Result<Response, Problem> {
+        if self.status.tail.bytes > self.cursor.position() {
+            let cursor = self.next_cursor();
+            return self.content(asked, Some(cursor), reading).await;
+        }
+        Ok(self.nothing())
+    }
+
+    fn next_cursor(&self) -> u64 {
+        cursor::next(self.app.streams.now_ms(), self.had)
     }
 
     /// The end of a long poll without anything new.
-    fn nothing(&self, cursor: Option<u64>) -> Response {
+    fn nothing(&self) -> Response {
+        let Status { tail, closed } = self.status;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        insert_position(headers, self.status.tail, true, cursor.is_none());
+        insert_position(headers, tail, true, closed.is_some());
         headers.insert(header::CACHE_CONTROL, cache::NO_STORE);
-        if let Some(cursor) = cursor {
-            headers.insert(STREAM_CURSOR, cursor.into());
+        if closed.is_none() {
+            headers.insert(STREAM_CURSOR, self.next_cursor().into());
         }
         response
     }
 
     /// What there is, up to a cap.
-    async fn content(self, asked: &HeaderMap, cursor: Option<u64>) -> Result<Response, Problem> {
+    async fn content(
+        self,
+        asked: &HeaderMap,
+        cursor: Option<u64>,
+        reading: Reading,
+    ) -> Result<Response, Problem> {
         let (channel, from) = (self.channel(), self.cursor.position());
         let Status { tail, closed } = self.status;
         let end = if tail.bytes - from <= RESPONSE_BYTES_MAX {
@@ -142,13 +165,18 @@ impl<'a> Reader<'a> {
         let headers = response.headers_mut();
         insert_position(headers, end, last, closed);
         insert_text(headers, header::ETAG, &etag);
+        let open = self.app.auth.is_open();
         // At the end anything may come any moment.
         let control = if end.bytes == from {
             cache::NO_STORE
         } else {
-            cache::control(channel.lifetime(), self.app.is_open())
+            cache::control(channel.lifetime(), open)
         };
         headers.insert(header::CACHE_CONTROL, control);
+        if !open {
+            // What one may read a cache must not show to another.
+            headers.append(header::VARY, HeaderValue::from_static("authorization"));
+        }
         if let Some(cursor) = cursor.filter(|_| !closed) {
             headers.insert(STREAM_CURSOR, cursor.into());
         }
@@ -157,20 +185,20 @@ impl<'a> Reader<'a> {
             return Ok(response);
         }
         insert_content_type(headers, channel.content_type());
-        let body = content::body(self.cursor, end, headers).await?;
+        let body = content::body(self.cursor, end, headers, reading).await?;
         *response.body_mut() = body;
         Ok(response)
     }
 
-    fn sse(self, asked: &HeaderMap) -> Response {
+    fn sse(self, asked: &HeaderMap, reading: Reading) -> Response {
         let Status { tail, closed } = self.status;
         let at_end = self.cursor.position() == tail.bytes;
         if at_end && closed.is_some() && sse::last_event_id(asked).is_some() {
             // A browser by itself would come back for ever; this tells it to stop.
-            return self.nothing(None);
+            return self.nothing();
         }
         let at = if at_end { tail } else { self.at };
-        sse::response(self.app, self.cursor, at, self.had)
+        sse::response(self.app, self.cursor, reading, at, self.had)
     }
 }
 

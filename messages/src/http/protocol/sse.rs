@@ -2,7 +2,7 @@
 //! position has an id, and one that comes back goes on from it.
 
 use super::{
-    super::{App, jitter::jitter},
+    super::{App, gate::Reading, jitter::jitter, problem::Problem},
     cursor,
     event::{Control, Encoding, joined},
     headers::STREAM_SSE_DATA_ENCODING,
@@ -30,7 +30,13 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<Start> {
 }
 
 /// Content from the position of `cursor`, which is `at`, and then live.
-pub(super) fn response(app: &App, cursor: Cursor, at: Offset, had: Option<u64>) -> Response {
+pub(super) fn response(
+    app: &App,
+    cursor: Cursor,
+    reading: Reading,
+    at: Offset,
+    had: Option<u64>,
+) -> Response {
     let encoding = Encoding::of(cursor.channel().content_type());
     // Spread out, so that those who came together do not come back together.
     let open_ms = app.sse.as_millis() as u64;
@@ -38,6 +44,7 @@ pub(super) fn response(app: &App, cursor: Cursor, at: Offset, had: Option<u64>) 
     let events = Events {
         streams: app.streams.clone(),
         cursor,
+        reading,
         encoding,
         had,
         held: Vec::new(),
@@ -65,6 +72,7 @@ pub(super) fn response(app: &App, cursor: Cursor, at: Offset, had: Option<u64>) 
 struct Events {
     streams: Arc<Streams>,
     cursor: Cursor,
+    reading: Reading,
     encoding: Encoding,
     /// The cursor that the client had.
     had: Option<u64>,
@@ -84,6 +92,11 @@ impl Events {
     /// What is to be sent next, and the reader behind it if there is more to come.
     async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
         loop {
+            // Not only when there is nothing to read: that may never be.
+            if let Err(error) = self.reading.check() {
+                let frame = self.begin(expired(&error.into()));
+                return Some((frame, None));
+            }
             // Without the store or the stream there is nothing to say; the client comes back.
             let (frame, more) = match self.cursor.ready().await.ok()? {
                 Some(Piece::Data(part)) => match self.data(part) {
@@ -96,8 +109,9 @@ impl Events {
                     (self.control(true, false), true)
                 }
                 None => match self.wait().await? {
-                    Some(comment) => (comment, true),
-                    None => continue,
+                    Waited::News => continue,
+                    Waited::Long => (Bytes::from_static(b":\n\n"), true),
+                    Waited::Expired(problem) => (expired(&problem), false),
                 },
             };
             let frame = self.begin(frame);
@@ -105,14 +119,16 @@ impl Events {
         }
     }
 
-    /// Waits for something new; gives a comment when that takes long, and ends when it is time.
-    async fn wait(&mut self) -> Option<Option<Bytes>> {
+    /// Waits for something new; `None` when it is time to come back.
+    async fn wait(&mut self) -> Option<Waited> {
         let comment = Instant::now() + Duration::from_secs(SSE_COMMENT_SECS);
-        match tokio::time::timeout_at(self.until.min(comment), self.cursor.wait()).await {
-            Ok(waited) => waited.ok().map(|()| None),
-            Err(_) if Instant::now() >= self.until => None,
-            // Whoever is gone is noticed by it, and whatever lies between keeps the connection.
-            Err(_) => Some(Some(Bytes::from_static(b":\n\n"))),
+        tokio::select! {
+            biased;
+            expired = self.reading.expired() => Some(Waited::Expired(expired.into())),
+            waited = self.cursor.wait() => waited.ok().map(|()| Waited::News),
+            () = tokio::time::sleep_until(self.until.min(comment)) => {
+                (Instant::now() < self.until).then_some(Waited::Long)
+            }
         }
     }
 
@@ -180,6 +196,21 @@ impl Events {
         Control { next: self.at, cursor: self.cursor_now(), last, closed }.write(true, &mut text);
         text.into()
     }
+}
+
+/// What has become of a wait.
+enum Waited {
+    /// There may be something new.
+    News,
+    /// It took long. A comment tells whoever is gone, and whatever lies between keeps the connection.
+    Long,
+    /// The reader may read no more.
+    Expired(Problem),
+}
+
+/// The last event for somebody whose token has expired.
+fn expired(problem: &Problem) -> Bytes {
+    format!("event: problem\ndata:{}\n\n", problem.body().trim_end()).into()
 }
 
 /// The position `bytes` before the end of a record.

@@ -1,0 +1,231 @@
+//! Who asks, and what they may do. It knows streams by name only, and nothing of HTTP.
+//!
+//! A [`Credential`] becomes a [`Principal`], once a request; a principal is asked again whenever
+//! something is about to be done or shown. Without keys everybody is the same principal with all
+//! access, and the server listens on loopback only.
+
+mod claims;
+mod crypto;
+mod error;
+mod issue;
+mod jwks;
+mod keys;
+mod links;
+mod options;
+mod principal;
+mod secret;
+mod tickets;
+mod tokens;
+mod url_key;
+
+pub use crypto::NoRandomness;
+pub use error::AuthError;
+pub use issue::{IssueError, Issuer, Order};
+pub use jwks::JwksError;
+pub use keys::KeysError;
+pub use links::SIGNED;
+pub use options::{AuthOptions, BadSecret, KeyOptions};
+pub use principal::{Access, Grants, Principal};
+pub use secret::Secret;
+pub use tickets::TICKET;
+
+use crate::{
+    clock::Clock,
+    fetch::FetchError,
+    limits::{SIGNED_URL_SECS_MAX, TICKET_TTL_SECS},
+    model::StreamName,
+};
+use jwks::{Jwks, Source};
+use keys::Expected;
+use links::Links;
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tickets::{NoTicket, Tickets};
+use tokens::Tokens;
+
+/// What a request shows of itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Credential<'a> {
+    /// Nothing.
+    None,
+    /// A token.
+    Token(&'a str),
+    /// A ticket, from the URL.
+    Ticket(&'a str),
+    /// The signature of the URL.
+    Signed(&'a str),
+}
+
+/// Knows everybody.
+pub struct Auth {
+    anonymous: Arc<Principal>,
+    /// Where there are keys.
+    tokens: Option<Tokens>,
+    tickets: Tickets,
+    links: Links,
+    clock: Arc<dyn Clock>,
+    refresh: Duration,
+}
+
+/// A ticket, and for how long it can be used.
+#[derive(Clone)]
+pub struct Ticket {
+    /// The ticket.
+    pub ticket: String,
+    /// It must be used within so many seconds.
+    pub expires_in: u64,
+}
+
+/// The signature of a URL, and until when it is good.
+#[derive(Clone)]
+pub struct Signed {
+    /// The value of [`SIGNED`].
+    pub signed: String,
+    /// In seconds since 1970.
+    pub expires_at: u64,
+}
+
+/// Why there can be no access control, and so no server.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthSetupError {
+    /// The secret.
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
+    /// The name of the place of the public keys.
+    #[error("cannot use --auth-jwks (AUTH_JWKS)")]
+    Place(#[source] FetchError),
+    /// The public keys.
+    #[error("cannot use --auth-jwks (AUTH_JWKS)")]
+    Jwks(#[from] JwksError),
+    /// The key for signed URLs.
+    #[error("cannot use the key for signed URLs in {path}")]
+    UrlKey {
+        /// Where it is.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// Everybody could do everything.
+    #[error(
+        "no keys are configured, so everybody who reaches {0} could do everything: set AUTH_SECRET (openssl rand -hex 32) or AUTH_JWKS, or listen on 127.0.0.1 (--listen), or say --allow-open if nobody else reaches that address"
+    )]
+    Open(SocketAddr),
+}
+
+impl AuthOptions {
+    /// Whether the server may listen on `address` with these settings.
+    ///
+    /// # Errors
+    /// It would be open to others than this machine.
+    pub fn check_address(&self, address: SocketAddr) -> Result<(), AuthSetupError> {
+        if !self.is_open() || address.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        if !self.allow_open {
+            return Err(AuthSetupError::Open(address));
+        }
+        tracing::warn!(%address, "no keys: everybody who reaches this address may do everything (--allow-open)");
+        Ok(())
+    }
+}
+
+impl Auth {
+    /// As the settings say. What must outlive the process is in `data_dir`.
+    ///
+    /// # Errors
+    /// The keys are not there or of no use.
+    pub async fn new(
+        options: &AuthOptions,
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuthSetupError> {
+        crypto::install();
+        let secret = options.keys.secret()?;
+        let source = options.jwks().map(|text| Source::parse(text)).transpose();
+        let source = source.map_err(AuthSetupError::Place)?;
+        let links = match (&secret, &source) {
+            (Some(secret), _) => Links::new(secret.expose()),
+            (None, Some(_)) => Links::new(&url_key::load_or_make(data_dir)?),
+            // Nobody needs one.
+            (None, None) => Links::new(&crypto::random()?),
+        };
+        let tokens = if options.is_open() {
+            None
+        } else {
+            let audience = options.keys.audience().cloned();
+            let expected = Expected { audience, issuer: options.keys.issuer().cloned() };
+            let keys = Jwks::load(secret, source, expected).await?;
+            Some(Tokens::new(keys, clock.clone()))
+        };
+        let refresh = Duration::from_secs(options.auth_jwks_refresh_secs);
+        let (anonymous, tickets) = (Arc::new(Principal::anonymous()), Tickets::default());
+        Ok(Self { anonymous, tokens, tickets, links, clock, refresh })
+    }
+
+    /// Whether everybody may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_none()
+    }
+
+    /// Whoever shows `credential`. Where no keys are configured nobody looks at it.
+    ///
+    /// # Errors
+    /// There is none, or it is not valid now.
+    pub async fn authenticate(
+        &self,
+        credential: Credential<'_>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let Some(tokens) = &self.tokens else { return Ok(self.anonymous.clone()) };
+        match credential {
+            Credential::None => Err(AuthError::Missing),
+            Credential::Token(token) => tokens.check(token).await,
+            Credential::Ticket(ticket) => self.tickets.redeem(ticket),
+            Credential::Signed(signed) => {
+                Ok(Arc::new(self.links.open(signed, self.clock.now_ms())?))
+            }
+        }
+    }
+
+    /// A ticket for `principal`: whoever shows it first within seconds is they, until their token
+    /// expires.
+    ///
+    /// # Errors
+    /// They have too many, or are no person.
+    pub fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, AuthError> {
+        principal.user()?;
+        match self.tickets.issue(principal) {
+            Ok(ticket) => Ok(Ticket { ticket, expires_in: TICKET_TTL_SECS }),
+            Err(NoTicket::TooMany) => Err(AuthError::TooManyTickets),
+            Err(NoTicket::Random(error)) => Err(error.into()),
+        }
+    }
+
+    /// Lets anybody read `stream` for `secs` seconds, but not longer than `principal` may.
+    ///
+    /// # Errors
+    /// They may not read it themselves, or are no person.
+    pub fn sign(
+        &self,
+        principal: &Principal,
+        stream: &StreamName,
+        secs: u64,
+    ) -> Result<Signed, AuthError> {
+        principal.user()?;
+        principal.check(Access::Read, stream)?;
+        let asked = self.clock.now_ms() / 1000 + secs.min(SIGNED_URL_SECS_MAX);
+        let own = principal.expires_at_ms().map_or(u64::MAX, |ms| ms / 1000);
+        let expires_at = asked.min(own);
+        Ok(Signed { signed: self.links.sign(stream, expires_at, principal.subject()), expires_at })
+    }
+
+    /// Keeps the public keys fresh, for ever.
+    pub async fn keep_fresh(&self) {
+        match &self.tokens {
+            Some(tokens) => tokens.keys().keep_fresh(self.refresh).await,
+            None => std::future::pending().await,
+        }
+    }
+}
