@@ -239,6 +239,8 @@ mod tests {
         assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
+        let cut = super::page(4, Some(6), whole.clone());
+        assert_eq!(text(cut), Some(b"ef".to_vec()), "what lies behind the limit does not matter");
         let up_to = super::page(4, Some(9), whole);
         assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
         assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));
