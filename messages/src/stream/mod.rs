@@ -11,9 +11,9 @@ mod loader;
 mod messages;
 mod pace;
 
-pub use append::{Addition, Appended};
+pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{Cursor, Piece};
+pub use cursor::{AtHand, Cursor, Piece};
 pub use error::StreamError;
 pub use messages::records;
 
