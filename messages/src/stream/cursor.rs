@@ -147,6 +147,12 @@ impl Cursor {
         !self.page.is_empty()
     }
 
+    /// Lets that go. It is read again when it is wanted.
+    pub fn forget_page(&mut self) {
+        self.page.clear();
+        self.page_room = None;
+    }
+
     /// Gives pieces of at most `bytes_max` bytes, as long as no single record is larger.
     #[must_use]
     pub fn with_pieces_of(mut self, bytes_max: usize) -> Self {
