@@ -42,6 +42,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "socket2",
             "tower",
             "tower_http",
+            "tokio_tungstenite",
             "percent_encoding",
             "base64",
             "jiff",
@@ -58,7 +59,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "stream",
         &["admission", "budget", "channel", "clock", "committer", "store", "model", "limits"],
-        &["dashmap"],
+        &["dashmap", "tokio_stream"],
     ),
     ("flusher", &["committer", "channel", "store", "budget", "model", "limits"], &[]),
     ("committer", &["channel", "journal", "model", "limits"], &[]),

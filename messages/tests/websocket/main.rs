@@ -11,6 +11,7 @@ mod access;
 mod append;
 mod client;
 mod connection;
+mod example;
 mod many;
 mod read;
 

@@ -5,7 +5,7 @@ use super::{answer, data, label::Label};
 use crate::{
     channel::Part,
     http::{
-        encoding::{Encoding, joined},
+        encoding::{Encoding, before, joined},
         gate::Reading,
         problem::Problem,
     },
@@ -135,7 +135,8 @@ impl Subscription {
         }
         let part = match (self.rest.take(), &mut self.cursor) {
             (Some(rest), _) => *rest,
-            (None, None) => return Turn::More,
+            // It is away for a page, and not in the queue.
+            (None, None) => return Turn::Idle(None),
             (None, Some(cursor)) => match cursor.at_hand() {
                 Ok(AtHand::Piece(Piece::Data(part))) => part,
                 Ok(AtHand::Piece(Piece::End(reason))) => return self.end(reason),
@@ -178,13 +179,13 @@ impl Subscription {
             return part;
         }
         let first = part.bytes.split_to(SOCKET_DATA_BYTES_MAX);
-        let end = crate::http::encoding::before(part.end, part.bytes.len() as u64);
+        let end = before(part.end, part.bytes.len() as u64);
         self.rest = Some(Box::new(part));
         Part { bytes: first, end, last: false, closed: None }
     }
 
     fn data(&mut self, part: &Part) -> Turn {
-        let Some(cursor) = &self.cursor else { return Turn::More };
+        let Some(cursor) = &self.cursor else { return Turn::Idle(None) };
         let (encoding, held) = (self.encoding, &self.held);
         let key = data::key(part, held);
         let frame = cursor.channel().frame(key, || data::encode(encoding, held, part));
