@@ -3,6 +3,7 @@
 //! the flusher's.
 
 use crate::{
+    changes::Changes,
     channel::{Channel, change_cost},
     journal::{Journal, Mark, codec::frame_bytes},
     limits::{COMMIT_BYTES_MAX, SEGMENT_RETRY_MS},
@@ -78,6 +79,7 @@ pub struct Commits {
     dirty_bytes: AtomicU64,
     flush_early: Notify,
     flush_early_bytes: u64,
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Commits {
             dirty_bytes: AtomicU64::new(0),
             flush_early: Notify::new(),
             flush_early_bytes,
+            changes: Changes::default(),
         })
     }
 
@@ -198,16 +201,30 @@ impl Commits {
         }
     }
 
+    fn dirty(&self) -> MutexGuard<'_, Vec<Arc<Channel>>> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands channels to the flusher; each only while it is not on the list.
     pub fn push_dirty(&self, channels: impl IntoIterator<Item = Arc<Channel>>) {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(channels);
+        self.dirty().extend(channels);
+    }
+
+    /// Hands a channel to the flusher of which nothing is published now. Marked and put on the list
+    /// in one step: were it marked before, the committer would take it for listed, and the flusher
+    /// would let the journal go without it.
+    pub fn mark_dirty(&self, channel: &Arc<Channel>) {
+        let mut dirty = self.dirty();
+        if channel.mark_dirty() {
+            dirty.push(channel.clone());
+        }
     }
 
     /// Takes the list of the flusher.
     #[must_use]
     pub fn take_dirty(&self) -> Vec<Arc<Channel>> {
         self.dirty_bytes.store(0, Ordering::Relaxed);
-        std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.dirty())
     }
 
     /// Waits until so much is dirty that a flush should not wait for its time. Cancel safe.
@@ -219,6 +236,12 @@ impl Commits {
     pub fn stop(&self) {
         self.queue().stop = true;
         self.queued.notify_one();
+    }
+
+    /// The channels that have changed.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     fn publish(&self, entries: Vec<Entry>, mark: Mark) {
@@ -250,6 +273,7 @@ impl Commits {
             changed.dedup_by_key(|channel| channel.id());
         }
         changed.iter().for_each(|channel| channel.wake());
+        self.changes.note(&changed);
     }
 
     /// Takes no more changes, for good: what is acknowledged could never be stored.

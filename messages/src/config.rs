@@ -86,10 +86,16 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub sse_secs: u64,
 
-    /// What clients reach this server as, for example `https://streams.example.com`. Stands in what
-    /// it tells of itself. [default: as the request says, with http]
-    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    /// Scheme and host under which others reach this server, as `https://streams.example.org`. What
+    /// it tells of itself begins with it: locations of new streams, callbacks of webhooks. [default:
+    /// as the request says, with http]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
+
+    /// Whether webhooks may call programs on this machine with http, for development. [default: only
+    /// when listening on a loopback address]
+    #[arg(long, env = "WEBHOOK_ALLOW_LOOPBACK", value_name = "BOOL")]
+    pub webhook_allow_loopback: Option<bool>,
 
     /// Origins whose web pages may use this server, separated by commas, for example
     /// `https://app.example.com`; `*` for all, `none` for none but its own.
@@ -157,11 +163,28 @@ impl Config {
         if self.database_url().starts_with("sqlite") { "SQLite" } else { "Postgres" }
     }
 
+    /// Whether webhooks may call programs on this machine.
+    #[must_use]
+    pub fn webhook_allow_loopback(&self) -> bool {
+        self.webhook_allow_loopback.unwrap_or(self.listen.ip().is_loopback())
+    }
+
     /// The time between two flushes.
     #[must_use]
     pub fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_interval_ms)
     }
+}
+
+/// Scheme and authority, nothing behind them.
+fn public_url(text: &str) -> Result<String, String> {
+    let refuse = || "must be a scheme and a host, as https://example.org".to_owned();
+    let (scheme, host) = text.trim_end_matches('/').split_once("://").ok_or_else(refuse)?;
+    let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+    if !matches!(scheme, "http" | "https") || !is_host {
+        return Err(refuse());
+    }
+    Ok(format!("{scheme}://{host}"))
 }
 
 impl fmt::Display for Durability {
@@ -206,6 +229,8 @@ mod tests {
             "--journal-segment-bytes=1",
             "--durability=none",
             "--listen=x",
+            "--public-url=example.org",
+            "--public-url=https://example.org/x",
         ] {
             assert!(Config::try_parse_from(["messages", bad]).is_err(), "{bad}");
         }

@@ -6,6 +6,8 @@
 //!                   │            ├───────► ack         answered
 //!                   │            └───────► flusher ──► store (one SQL transaction); journal trim
 //!                   └─ reads: channel, else store, else wait
+//!
+//! committer ──► changes ──► subscription ──► webhook, or a wake stream
 //! ```
 //!
 //! Invariants:
@@ -29,6 +31,7 @@
 pub mod admission;
 pub mod auth;
 pub mod budget;
+pub mod changes;
 pub mod channel;
 pub mod cli;
 pub mod clock;
@@ -47,3 +50,5 @@ pub mod recovery;
 pub mod server;
 pub mod store;
 pub mod stream;
+pub mod subscription;
+pub mod webhook;

@@ -126,14 +126,18 @@ pub const PRODUCTION_LINES_MAX: u64 = 1_000_000;
 pub const PRODUCTIONS_MAX: usize = 100_000;
 
 /// The row of a stream that lives while it is used says at least this much more than it must, so that
-/// uses in between need not be written down.
-pub const TOUCH_SLACK_MS_MIN: u64 = 1_000;
+/// uses in between need not be written down. Half of it is more than what lies between two looks at
+/// who is connected, and a flush.
+pub const TOUCH_SLACK_MS_MIN: u64 = 15_000;
 
 /// And at most this much.
 pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
 
-/// Expired streams that are looked up at once.
-pub const REAP_STREAMS_MAX: u32 = 256;
+/// Streams that are over and looked up at once.
+pub const REAP_STREAMS_MAX: u32 = 4096;
+
+/// Then the flusher gets this long to remove them before more are looked up.
+pub const REAP_PAUSE_MS: u64 = 500;
 
 /// What one answer to a catch-up read holds; the rest is another request. Clients that only want to
 /// catch up may ask but once.
@@ -196,6 +200,60 @@ pub const REQUESTS_BURST_SECS: u32 = 5;
 
 /// How far ahead of `--catchup-bytes-per-sec-max` readers may get after a pause.
 pub const CATCHUP_BURST_MS: u64 = 100;
+
+/// Subscriptions. Every new stream is compared with each of them.
+pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+
+/// Streams of which it is kept who cares for them.
+pub const INTERESTS_MAX: usize = 100_000;
+
+/// Streams that a subscription names, or that exist when it is created: it holds each in memory.
+pub const LINKS_MAX: usize = 100_000;
+
+/// Pending streams that one wake tells of. The others wait for the next one.
+pub const WAKE_STREAMS_MAX: usize = 1_000;
+
+/// The shortest lease that a subscription may ask for.
+pub const LEASE_TTL_MS_MIN: u64 = 1_000;
+
+/// The longest lease that a subscription may ask for.
+pub const LEASE_TTL_MS_MAX: u64 = 600_000;
+
+/// The description of a subscription.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+
+/// The name of a worker.
+pub const WORKER_BYTES_MAX: usize = 256;
+
+/// A wake that could not be sent is tried again after this, and later less often.
+pub const RETRY_MS_MIN: u64 = 1_000;
+
+/// And at the latest after this.
+pub const RETRY_MS_MAX: u64 = 60_000;
+
+/// The body of a request about a subscription: acknowledgements for as many streams as a wake has.
+pub const SUBSCRIPTION_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// It must be here by then.
+pub const SUBSCRIPTION_BODY_WAIT_MS_MAX: u64 = 10_000;
+
+/// Wakes on their way to webhooks at once.
+pub const DELIVERIES_MAX: usize = 64;
+
+/// A webhook must have answered by then, or by the end of its lease where that is earlier.
+pub const DELIVERY_WAIT_MS_MAX: u64 = 60_000;
+
+/// What is read of the answer of a webhook.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The URL of a webhook.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2 << 10;
+
+/// Streams or links that are read from the store at once where all are wanted.
+pub const LIST_PAGE_ROWS: usize = 4_096;
+
+/// Changes of subscriptions that are stored in one transaction.
+pub const SUBSCRIPTION_SAVES_MAX: usize = 256;
 
 /// Subscriptions on one socket. Each costs about 1 KiB; whoever needs more opens another socket.
 pub const SOCKET_SUBSCRIPTIONS_MAX: usize = 4096;

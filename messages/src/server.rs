@@ -10,13 +10,15 @@ use crate::{
     flusher::Flusher,
     http::{self, App, Gate},
     journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
-    limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
+    limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
     quota::Quotas,
     recovery,
     store::{self, Store, StoreError},
     stream::{Ground, Streams},
+    subscription::{Parts, Subscriptions, SystemChance},
+    webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
@@ -41,6 +43,8 @@ pub struct Server {
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
     key_keeper: task::JoinHandle<()>,
+    subscriptions: Arc<Subscriptions>,
+    stop_subscriptions: CancellationToken,
     store: Arc<dyn Store>,
     _lock: FileLock,
 }
@@ -70,6 +74,9 @@ impl Server {
         let start = store.count_start().await?;
         let now_ms = clock.now_ms();
         let core = Core::new(config, store.clone(), clock, start, replay.mark);
+        let stop_subscriptions = CancellationToken::new();
+        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
+        let first = core.streams.next_id();
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
@@ -87,12 +94,21 @@ impl Server {
             let auth = auth.clone();
             async move { auth.keep_fresh().await }
         });
+        // What it loads is no part of the start: requests about subscriptions wait for it.
+        tokio::spawn(subscriptions.clone().run(first));
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app =
-            App::new(streams, productions, Gate::new(auth, quotas), config, send_away.clone());
+        let app = App::new(
+            streams,
+            productions,
+            subscriptions.clone(),
+            Gate::new(auth, quotas),
+            address,
+            config,
+            send_away.clone(),
+        );
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -121,6 +137,8 @@ impl Server {
             stop_flusher,
             sweeper,
             key_keeper,
+            subscriptions,
+            stop_subscriptions,
             store,
             _lock: lock,
         })
@@ -155,10 +173,13 @@ impl Server {
                 listener.abort();
             }
         }
+        self.stop_subscriptions.cancel();
+        self.subscriptions.ended().await;
         self.commits.stop();
         task::spawn_blocking(move || self.committer.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
         self.sweeper.abort();
@@ -201,6 +222,25 @@ impl Core {
         });
         let streams = Arc::new(streams.paced(config.catchup_bytes_per_sec_max));
         Self { store, budget, memory, commits, streams }
+    }
+
+    /// Subscriptions to these streams, which do nothing yet.
+    fn subscriptions(
+        &self,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Subscriptions>> {
+        let client = Client::new(config.webhook_allow_loopback(), Box::new(SystemResolver))?;
+        let parts = Parts {
+            streams: self.streams.clone(),
+            store: self.store.clone(),
+            commits: self.commits.clone(),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance::default()),
+            post: Arc::new(client),
+            public_url: config.public_url.clone(),
+        };
+        Ok(Subscriptions::new(parts, stop))
     }
 
     /// The flusher, after it has brought into the store what is left of an `earlier` journal.
@@ -275,7 +315,9 @@ async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {
         ticks.tick().await;
         streams.sweep();
         // What cannot be done now is done the next time.
-        while let Ok(true) = streams.reap().await {}
         quotas.sweep();
+        while let Ok(true) = streams.reap().await {
+            tokio::time::sleep(Duration::from_millis(REAP_PAUSE_MS)).await;
+        }
     }
 }

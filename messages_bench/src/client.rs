@@ -43,6 +43,9 @@ pub enum Failure {
     /// The server refused.
     #[error("{0}: {1} {2}")]
     Refused(String, StatusCode, String),
+    /// The answer is not one that the protocol allows.
+    #[error("wrong answer: {0}")]
+    Wrong(String),
 }
 
 /// `error` with everything that caused it.
@@ -234,20 +237,29 @@ impl Client {
         body: Outgoing,
         limit: Duration,
     ) -> Result<Reply, Failure> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        if let Some(value) = content_type {
+            request.headers_mut().insert(http::header::CONTENT_TYPE, value);
+        }
+        self.request(request, limit).await
+    }
+
+    /// Sends a request with headers of its own and waits for the head of its response.
+    pub async fn request(
+        &mut self,
+        mut request: Request<Outgoing>,
+        limit: Duration,
+    ) -> Result<Reply, Failure> {
         if let Some(link) = &mut self.link
             && !link.is_open().await
         {
             self.link = None;
         }
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
         request.headers_mut().insert(http::header::HOST, self.endpoint.host.clone());
         if let Some(bearer) = &self.endpoint.bearer {
             request.headers_mut().insert(http::header::AUTHORIZATION, bearer.clone());
-        }
-        if let Some(value) = content_type {
-            request.headers_mut().insert(http::header::CONTENT_TYPE, value);
         }
         self.connect().await?;
         let Some(Link { sender, wire }) = &mut self.link else {

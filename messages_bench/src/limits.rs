@@ -31,6 +31,15 @@ pub const READY_POLL: Duration = Duration::from_millis(2);
 /// How long a worker that lost the server waits before it looks again.
 pub const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a producer waits that has overtaken itself.
+pub const GAP_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a reader that only catches up waits before it asks again.
+pub const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a server may take to give up what only deleted streams needed.
+pub const COLLECTED: Duration = Duration::from_secs(5);
+
 /// How long a killed server may take to be reaped.
 pub const REAP: Duration = Duration::from_secs(10);
 

@@ -8,6 +8,8 @@ use memchr::memchr2;
 pub enum Piece<'a> {
     /// The next bytes of the content.
     Data(&'a [u8]),
+    /// The data of one event are complete.
+    Complete,
     /// A whole control event: a JSON object.
     Control(&'a [u8]),
 }
@@ -144,6 +146,8 @@ impl Sse {
         if !self.control.is_empty() {
             sink(Piece::Control(&self.control));
             self.control.clear();
+        } else if self.continued && self.kind == Kind::Data {
+            sink(Piece::Complete);
         }
         self.kind = Kind::Data;
         self.continued = false;
@@ -160,6 +164,7 @@ mod tests {
         for piece in pieces {
             sse.feed(piece, |piece| match piece {
                 Piece::Data(bytes) => data.extend_from_slice(bytes),
+                Piece::Complete => data.push(b'|'),
                 Piece::Control(json) => controls.push(String::from_utf8_lossy(json).into_owned()),
             });
         }
@@ -172,7 +177,8 @@ mod tests {
 
     #[test]
     fn events_are_read_wherever_the_body_is_cut() {
-        let expected = ("abcdefg:h\ni".to_owned(), vec!["{\"a\":1}".into(), "{\"b\":\n2}".into()]);
+        let expected =
+            ("abc|def|g:h\ni|".to_owned(), vec!["{\"a\":1}".into(), "{\"b\":\n2}".into()]);
         assert_eq!(read([BODY.as_bytes()]), expected);
         for cut in 0..=BODY.len() {
             let (head, tail) = BODY.as_bytes().split_at(cut);

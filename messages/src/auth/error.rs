@@ -1,7 +1,7 @@
 //! Why somebody may not do what was asked for.
 
 use super::{Access, NoRandomness};
-use crate::model::StreamName;
+use crate::model::{Pattern, StreamName};
 use std::borrow::Cow;
 
 /// Why a request is refused before it is looked at. Never contains a token.
@@ -35,6 +35,14 @@ pub enum AuthError {
         access: Access,
         /// On which stream.
         stream: StreamName,
+    },
+    /// The principal is known, and may not do this to all of these.
+    #[error("no {} access to all streams that fit {pattern}", access.as_str())]
+    ForbiddenPattern {
+        /// What was asked for.
+        access: Access,
+        /// On which streams.
+        pattern: Pattern,
     },
     /// Only a token speaks for a person; a signed URL may be in anybody's hands.
     #[error("this needs a token of its own and no signed URL or ticket")]

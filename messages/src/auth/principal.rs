@@ -145,6 +145,25 @@ impl Principal {
         Err(AuthError::Forbidden { access, stream: stream.clone() })
     }
 
+    /// Whether this may be done now to every stream whose name fits `pattern`.
+    ///
+    /// # Errors
+    /// It may not, or the token has expired in the meantime.
+    pub fn check_all(&self, access: Access, pattern: &Pattern) -> Result<(), AuthError> {
+        self.check_time()?;
+        let granted = match (&self.scope, access) {
+            (Scope::All, _) => return Ok(()),
+            (Scope::ReadOne(_), _) => &[][..],
+            (Scope::Listed(grants), Access::Read) => &grants.read,
+            (Scope::Listed(grants), Access::Write | Access::Create) => &grants.write,
+            (Scope::Listed(grants), Access::Manage) => &grants.manage,
+        };
+        if granted.iter().any(|granted| granted.covers(pattern)) {
+            return Ok(());
+        }
+        Err(AuthError::ForbiddenPattern { access, pattern: pattern.clone() })
+    }
+
     fn may(&self, access: Access, stream: &StreamName) -> bool {
         match &self.scope {
             Scope::All => true,

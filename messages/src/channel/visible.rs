@@ -153,9 +153,10 @@ impl Visible {
         self.wrote.clear();
     }
 
-    /// Puts the stream on the list of the flusher. Returns whether it was not on it.
+    /// Puts the stream on the list of the flusher. Returns whether it was not on it. There is nothing
+    /// to write of one whose creation is not durable.
     pub fn mark_dirty(&mut self) -> bool {
-        !std::mem::replace(&mut self.dirty, true)
+        self.created && !std::mem::replace(&mut self.dirty, true)
     }
 
     /// Whether nothing of the stream is to be kept.

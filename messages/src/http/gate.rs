@@ -110,6 +110,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Whether the principal may still read.
+    pub fn check(&self) -> Result<(), AuthError> {
+        self.principal.check_time()
+    }
+
     /// Waits until the principal may read no more, and tells what to say then. Cancel safe, and
     /// cheap to begin again.
     pub async fn expired(&mut self) -> AuthError {

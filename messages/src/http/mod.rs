@@ -14,6 +14,7 @@ mod protocol;
 mod query;
 mod read;
 mod serve;
+mod subscriptions;
 mod tokens;
 mod upload;
 mod ws;
@@ -24,7 +25,9 @@ pub use query::stream_of_url;
 pub use serve::{Serving, bind, serve};
 pub use tokens::with_signature;
 
-use crate::{config::Config, production::Productions, stream::Streams};
+use crate::{
+    config::Config, production::Productions, stream::Streams, subscription::Subscriptions,
+};
 use axum::{
     Router,
     body::Body,
@@ -36,7 +39,7 @@ use axum::{
     routing::{any, get, post},
 };
 use problem::Problem;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -50,6 +53,9 @@ pub struct App {
     pub productions: Arc<Productions>,
     /// Who may come in.
     pub auth: Gate,
+    /// The subscriptions.
+    pub subscriptions: Arc<Subscriptions>,
+    address: SocketAddr,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -65,24 +71,29 @@ pub struct App {
 }
 
 impl App {
-    /// Handlers over `streams` and `productions`, behind `auth`. At `stop` producers that are still here are sent away.
+    /// Handlers over `parts` of a server that listens on `address`. At `stop` producers that are still
+    /// here are sent away.
     #[must_use]
     pub fn new(
         streams: Arc<Streams>,
         productions: Arc<Productions>,
+        subscriptions: Arc<Subscriptions>,
         auth: Gate,
+        address: SocketAddr,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         Self {
             streams,
             productions,
+            subscriptions,
             auth,
+            address,
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
             reader_stall: Duration::from_secs(config.reader_stall_secs),
-            public_url: config.public_url.as_deref().map(|url| url.trim_end_matches('/').into()),
+            public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Origins::new(&config.cors_origins),
             stop,
         }
@@ -99,7 +110,7 @@ impl App {
             return url.to_string();
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        format!("http://{}", host.unwrap_or("localhost"))
+        host.map_or_else(|| format!("http://{}", self.address), |host| format!("http://{host}"))
     }
 }
 
@@ -136,6 +147,9 @@ pub fn service(app: App) -> impl HttpService {
         .route("/v1/auth/sign", post(tokens::sign))
         .route("/ws", any(ws::open))
         .route("/ws/", any(ws::open))
+        .route("/v1/stream/__ds", any(subscriptions::serve))
+        .route("/v1/stream/__ds/", any(subscriptions::serve))
+        .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -266,7 +266,7 @@ impl From<AuthError> for Problem {
                 let advice = "send it as `Authorization: Bearer TOKEN`, or get a ticket with POST /v1/auth/ticket";
                 problem(S::BAD_REQUEST, "token_in_url", missing, advice)
             }
-            AuthError::Forbidden { .. } => {
+            AuthError::Forbidden { .. } | AuthError::ForbiddenPattern { .. } => {
                 problem(S::FORBIDDEN, "forbidden", scope, "use a token that grants it")
             }
             AuthError::NeedsToken => {

@@ -1,7 +1,7 @@
 //! The parameters of `/`, parsed into types. What is not known is refused, so that a misspelt
 //! parameter is not silently without effect.
 
-use super::{credentials, problem::Problem};
+use super::{credentials, problem::Problem, protocol};
 use crate::{
     limits::{PRODUCTION_FREQ_MAX, PRODUCTION_LINES_MAX},
     model::{Expected, StreamName},
@@ -107,14 +107,10 @@ pub(super) fn stream_of(url: &str) -> Result<StreamName, Problem> {
         Problem::bad_request("bad_parameter", detail)
     };
     let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-    match uri.path().strip_prefix("/v1/stream/") {
-        Some(path) if is_encoded(path) => {
-            let path = percent_decode_str(path).decode_utf8();
-            name(&path.map_err(|_| bad("not percent-encoded UTF-8"))?)
-        }
-        Some(_) => Err(bad("not percent-encoded UTF-8")),
-        None if uri.path() == "/" => Ok(ReadQuery::parse(&uri)?.name),
-        None => Err(bad("no stream is there")),
+    match uri.path() {
+        "/" => Ok(ReadQuery::parse(&uri)?.name),
+        path if path.starts_with(protocol::ROOT) => protocol::stream_name(path),
+        _ => Err(bad("no stream is there")),
     }
 }
 
@@ -218,7 +214,7 @@ mod tests {
         ] {
             assert_eq!(stream_of(url).expect("a stream").as_str(), "a/b c", "{url}");
         }
-        for url in ["", "/", "/other?id=a", "/v1/stream/", "/v1/stream/%zz", "host"] {
+        for url in ["", "/", "/other?id=a", "/v1/stream/", "/v1/stream/%FF", "host"] {
             assert!(stream_of_url(url).is_err(), "{url}");
         }
     }

@@ -45,6 +45,30 @@ impl Pattern {
         pattern[at..].iter().all(|part| *part == "**")
     }
 
+    /// Whether every name that fits `other` fits this one, as far as that can be told segment by
+    /// segment: a no may be wrong, a yes is not.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let own: Vec<&str> = self.0.split('/').collect();
+        let others: Vec<&str> = other.0.split('/').collect();
+        // From the end: whether the rest of this one covers the rest of the other.
+        let mut behind: Vec<bool> = vec![false; others.len() + 1];
+        behind[others.len()] = true;
+        for part in own.iter().rev() {
+            let mut here = vec![false; others.len() + 1];
+            here[others.len()] = *part == "**" && behind[others.len()];
+            for (at, segment) in others.iter().enumerate().rev() {
+                here[at] = match *part {
+                    "**" => behind[at] || here[at + 1],
+                    "*" => *segment != "**" && behind[at + 1],
+                    part => part == *segment && behind[at + 1],
+                };
+            }
+            behind = here;
+        }
+        behind[0]
+    }
+
     /// What every name that fits begins with.
     #[must_use]
     pub fn literal_prefix(&self) -> &str {
@@ -116,6 +140,17 @@ mod tests {
             prop_assert_eq!(pattern.matches(&name), plainly(&parts, &segments));
             prop_assert!(!pattern.matches(&name) || name.starts_with(pattern.literal_prefix()));
         }
+
+        #[test]
+        fn what_is_covered_fits(
+            own in prop::collection::vec(prop::sample::select(vec!["a", "*", "**"]), 1..5),
+            other in prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "**"]), 1..5),
+            segments in prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..6),
+        ) {
+            let (own, other, name) = (pattern(&own.join("/")), pattern(&other.join("/")), segments.join("/"));
+            prop_assert!(!(own.covers(&other) && other.matches(&name)) || own.matches(&name));
+            prop_assert!(own.covers(&own) && pattern("**").covers(&own));
+        }
     }
 
     #[test]
@@ -132,6 +167,20 @@ mod tests {
         }
         for bad in ["", "a*", "***", "a/b*c"] {
             assert_eq!(bad.parse::<Pattern>(), Err(InvalidPattern), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_grant_covers_what_is_narrower() {
+        for (own, other, want) in [
+            ("events/*", "events/a", true),
+            ("events/*", "events/*", true),
+            ("events/*", "events/**", false),
+            ("events/**", "events/*/x", true),
+            ("events/a", "events/*", false),
+            ("a/**", "**", false),
+        ] {
+            assert_eq!(pattern(own).covers(&pattern(other)), want, "{own} {other}");
         }
     }
 

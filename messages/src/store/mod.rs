@@ -1,10 +1,18 @@
 //! The store: the user's own database, where the content of all streams lies.
 
+mod list;
 mod postgres;
 mod rows;
 mod sql;
 mod sqlite;
 mod statement;
+mod subscriptions;
+
+pub use list::{StreamEntry, StreamList};
+pub use subscriptions::{
+    FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,
+    SubscriptionWrite,
+};
 
 use crate::model::{Chunk, Flush, StoredStream, StreamId, StreamName};
 use futures::future::BoxFuture;
@@ -12,7 +20,7 @@ use std::{path::Path, sync::Arc};
 
 /// A database with streams in it. Every method may be called concurrently, except `flush` and
 /// `merge`, which the one flusher calls. A call that is dropped half way has either happened or not.
-pub trait Store: Send + Sync {
+pub trait Store: StreamList + SubscriptionStore + Send + Sync {
     /// Counts this start of the server. No two starts on one database get the same number.
     fn count_start(&self) -> BoxFuture<'_, Result<u32, StoreError>>;
 

@@ -91,7 +91,7 @@ pub(super) type Connect<DB> = Box<
 
 /// A store in a database that sqlx drives.
 pub(super) struct SqlStore<DB: Database> {
-    readers: Pool<DB>,
+    pub(super) readers: Pool<DB>,
     writer: Mutex<Option<DB::Connection>>,
     connect: Connect<DB>,
     /// The start that was counted last: ours, unless another server has taken over meanwhile.
@@ -119,7 +119,7 @@ impl<DB: Run> SqlStore<DB> {
 
     /// Begins a transaction on the one connection for writing. Whatever ends it otherwise than
     /// [`Writing::commit`] also gives up that connection, whatever state it is in.
-    async fn begin(&self) -> Result<Writing<'_, DB>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Writing<'_, DB>, StoreError> {
         let mut slot = self.writer.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
@@ -180,13 +180,13 @@ impl<DB: Run> SqlStore<DB> {
 }
 
 /// A transaction that writes.
-struct Writing<'a, DB: Database> {
+pub(super) struct Writing<'a, DB: Database> {
     slot: MutexGuard<'a, Option<DB::Connection>>,
-    connection: DB::Connection,
+    pub(super) connection: DB::Connection,
 }
 
 impl<DB: Run> Writing<'_, DB> {
-    async fn commit(mut self) -> Result<(), StoreError> {
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         DB::execute(&mut self.connection, Statement::fixed("COMMIT", vec![])).await?;
         *self.slot = Some(self.connection);
         Ok(())

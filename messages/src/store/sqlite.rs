@@ -14,6 +14,7 @@ use std::{str::FromStr, time::Duration};
 const MIGRATIONS: Migrations = &[
     (1, "streams", include_str!("../../../migrations/sqlite/0001_streams.sql")),
     (2, "protocol", include_str!("../../../migrations/sqlite/0002_protocol.sql")),
+    (3, "subscriptions", include_str!("../../../migrations/sqlite/0003_subscriptions.sql")),
 ];
 
 /// Connections for reading, each a thread of its own.

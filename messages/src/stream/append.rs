@@ -93,6 +93,10 @@ impl Streams {
     ) -> Result<PendingAppend, StreamError> {
         self.check_trouble()?;
         let Addition { records, at, tied, close, writer, wrong_type } = addition;
+        if records.is_empty() && close.is_none() && !writer.is_nobody() {
+            // It has no place of its own, so a replay could not tell it from a repetition.
+            return Err(StreamError::NoMessages);
+        }
         let cost = append_cost(records.count(), records.len(), &writer);
         let room = self.budget.take(cost).await?;
         let seq = writer.stamp.as_ref().map(|stamp| stamp.seq);
@@ -114,6 +118,8 @@ impl Streams {
                     let (lengths, body) = records.into_parts();
                     let chunk = Chunk { at, lengths, body };
                     let change = Change::Append(Append { chunk, tied: state.tied, close, writer });
+                    // Before it can be stored, so that its row says it as well.
+                    channel.touch(self.clock.now_ms());
                     let entry = Entry { channel: channel.clone(), change, replaced: None };
                     let ticket = self.commits.enqueue(entry)?;
                     room.keep();
@@ -136,7 +142,9 @@ impl Streams {
         let PendingAppend { channel, decision, ticket, closes, seq } = pending;
         ticket.durable().await?;
         channel.mark_used(self.clock.now_ms());
-        self.touch(&channel);
+        if matches!(decision, Decision::Duplicate { .. }) {
+            self.touch(&channel);
+        }
         match decision {
             Decision::Accept { next: tail, .. } => {
                 Ok(Appended { tail, duplicate: false, closed: closes, seq })

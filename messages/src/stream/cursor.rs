@@ -201,6 +201,8 @@ impl Cursor {
     /// # Errors
     /// The store does not answer, or does not have what it should.
     pub async fn turn_page(&mut self) -> Result<(), StreamError> {
+        // Kept until it is over: to be asked again is not to come anew.
+        self.turn = self.turn.or_else(|| self.streams.pace.due());
         if let Some(turn) = self.turn {
             tokio::time::sleep_until(turn).await;
         }
@@ -249,6 +251,9 @@ fn page(
     let mut page = VecDeque::with_capacity(chunks.len());
     let (mut next, limit) = (position, limit.unwrap_or(u64::MAX));
     for chunk in chunks {
+        if next >= limit {
+            break;
+        }
         let skip = next.checked_sub(chunk.at.bytes)?;
         if skip > 0 && (!page.is_empty() || skip >= chunk.body.len() as u64) {
             return None;
@@ -292,8 +297,12 @@ mod tests {
         assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
+        let cut = super::page(4, Some(6), whole.clone(), READ_BYTES_MAX);
+        assert_eq!(text(cut), Some(b"ef".to_vec()), "what lies behind the limit does not matter");
         let up_to = super::page(4, Some(9), whole, READ_BYTES_MAX);
         assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
         assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));
+        let up_to = super::page(4, Some(6), vec![chunk(4, "efgh"), chunk(8, "ij")], READ_BYTES_MAX);
+        assert_eq!(text(up_to), Some(b"ef".to_vec()), "what is behind does not matter");
     }
 }

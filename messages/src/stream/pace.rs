@@ -9,7 +9,8 @@ use std::{
 use tokio::time::Instant;
 
 /// The pace of all readers together. Each pays for what it has read and waits until that is paid
-/// off before it reads more, so they take turns, and none can starve another.
+/// off before it reads more, so they take turns, and none can starve another. Whoever comes anew
+/// waits until all before are paid for: a client may come with every page.
 pub struct Pace {
     began: Instant,
     bucket: Option<Mutex<Bucket>>,
@@ -30,6 +31,12 @@ impl Pace {
         let bucket = Bucket { bytes_per_sec, paid_at: 0 };
         let bucket = (bytes_per_sec > 0).then(|| Mutex::new(bucket));
         Self { began: Instant::now(), bucket }
+    }
+
+    /// When somebody who comes now may read.
+    pub fn due(&self) -> Option<Instant> {
+        let bucket = self.bucket.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(self.began + Duration::from_nanos(bucket.paid_at))
     }
 
     /// Pays for `bytes`. Whoever has read them reads no more before the moment that is given.
@@ -60,34 +67,41 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     proptest! {
-        /// Readers come at any time and read again as soon as they may.
+        /// Readers come at any time and read again as soon as they may; some come anew each time.
         #[test]
         fn all_together_keep_the_pace_and_take_turns(
             bytes_per_sec in 1_000_u64..10_000_000,
             page in 100_u64..1_000_000,
-            begin in prop::collection::vec(0..5 * SECOND, 1..20),
+            begin in prop::collection::vec((0..5 * SECOND, any::<bool>()), 1..20),
         ) {
             let mut bucket = Bucket { bytes_per_sec, paid_at: 0 };
+            // When, who, and whether it has waited for its turn.
             let mut waiting: std::collections::BinaryHeap<_> =
-                begin.iter().enumerate().map(|(reader, at)| Reverse((*at, reader))).collect();
-            let first = begin.iter().min().copied().unwrap_or_default();
+                begin.iter().enumerate().map(|(who, (at, _))| Reverse((*at, who, false))).collect();
+            let first = begin.iter().map(|(at, _)| *at).min().unwrap_or_default();
+            let last = begin.iter().map(|(at, _)| *at).max().unwrap_or_default();
             let mut pages = vec![0_u64; begin.len()];
-            let last = begin.iter().max().copied().unwrap_or_default();
-            let mut fair = None;
-            for _ in 0..500 {
-                let Some(Reverse((now, reader))) = waiting.pop() else { break };
-                if now >= last && fair.is_none() {
-                    fair = Some(pages.clone());
+            let mut before = None;
+            for _ in 0..1000 {
+                let Some(Reverse((now, who, has_waited))) = waiting.pop() else { break };
+                if !has_waited {
+                    waiting.push(Reverse((bucket.paid_at.max(now), who, true)));
+                    continue;
                 }
-                pages[reader] += 1;
-                waiting.push(Reverse((bucket.pay(now, page).max(now), reader)));
+                if now > last && before.is_none() {
+                    before = Some(pages.clone());
+                }
+                pages[who] += 1;
+                let (turn, comes_anew) = (bucket.pay(now, page), begin[who].1);
+                let next = if comes_anew { now } else { turn.max(now) };
+                waiting.push(Reverse((next, who, !comes_anew)));
                 // Each may have one page that is not paid off yet.
                 let read = u128::from(pages.iter().sum::<u64>() * page);
                 let time = u128::from(now - first + SECOND / 10);
                 let due = time * u128::from(bytes_per_sec) / u128::from(SECOND);
                 prop_assert!(read <= due + u128::from(page) * (begin.len() as u128 + 1));
             }
-            if let Some(before) = fair {
+            if let Some(before) = before && begin.iter().all(|(_, anew)| *anew == begin[0].1) {
                 let turns: Vec<u64> = pages.iter().zip(&before).map(|(a, b)| a - b).collect();
                 let (least, most) = (turns.iter().min(), turns.iter().max());
                 prop_assert!(most.copied() <= least.map(|least| least + 2), "{turns:?}");

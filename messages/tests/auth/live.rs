@@ -103,3 +103,22 @@ async fn readers_who_catch_up_keep_the_pace_and_nobody_waits_for_them() {
     assert!(took.as_secs_f64() > 2.0, "{took:?}");
     assert!(live_took < took, "{live_took:?} of {took:?}");
 }
+
+/// A client of the protocol comes anew with every page, and waits for its turn as well.
+#[tokio::test]
+async fn who_catches_up_page_by_page_keeps_the_pace() {
+    let setup = guarded().await.with(&["--catchup-bytes-per-sec-max", "2097152"]);
+    let server = setup.with(&["--window-bytes-max", "0"]).start().await;
+    let all = everything();
+    let alice = As::new(&server, &all);
+    alice.put("/?id=old", noise(4, 1 << 20)).await;
+    let server = server.restart().await;
+    let alice = As::new(&server, &all);
+    let began = tokio::time::Instant::now();
+    for _ in 0..4 {
+        assert_eq!(alice.get("/v1/stream/old").await.body.len(), 1 << 20);
+    }
+    // The last one is paid for later.
+    let took = began.elapsed();
+    assert!(took.as_secs_f64() > 1.3, "{took:?}");
+}

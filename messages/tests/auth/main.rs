@@ -9,6 +9,7 @@ mod jwt;
 mod limits;
 mod live;
 mod program;
+mod protocol;
 mod secrets;
 mod urls;
 

@@ -8,6 +8,7 @@ pub mod outage;
 pub mod postgres;
 pub mod raw;
 mod server;
+pub mod webhook;
 
 pub use client::{Answer, End, Producer, Reader, request};
 pub use server::{Exit, Setup, TestServer};

@@ -1,5 +1,6 @@
 //! The plainest store: the model that the others are compared with, and one that fails on demand.
 
+use super::memory_subscriptions::Subscriptions;
 use futures::future::{BoxFuture, ready};
 use messages::{
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
@@ -7,17 +8,27 @@ use messages::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 #[derive(Default)]
-pub struct MemoryStore(Mutex<State>);
+pub struct MemoryStore {
+    state: Mutex<State>,
+    pub(super) subscriptions: Mutex<Subscriptions>,
+    save_fault: AtomicBool,
+    save_wait_ms: AtomicU64,
+}
 
 #[derive(Clone, Default)]
 struct State {
     starts: u32,
     streams: BTreeMap<StreamId, (StoredStream, Vec<Chunk>)>,
     fault: Option<Fault>,
+    /// Rows of streams that were written.
+    flushes: u64,
 }
 
 /// What goes wrong with the next flush.
@@ -31,7 +42,7 @@ pub enum Fault {
 
 impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while locked")
+        self.state.lock().expect("no panic while locked")
     }
 
     pub fn fail_next_flush(&self, fault: Fault) {
@@ -43,7 +54,43 @@ impl MemoryStore {
         self.state().streams.clear();
     }
 
-    fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
+    /// How often the row of a stream was written.
+    pub fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    pub fn count(&self) -> usize {
+        self.state().streams.len()
+    }
+
+    pub fn row(&self, name: &str) -> Option<StoredStream> {
+        self.select(|stream| stream.name.as_str() == name).pop()
+    }
+
+    /// Somebody else removes one.
+    pub fn remove(&self, name: &str) {
+        self.state().streams.retain(|_, (stream, _)| stream.name.as_str() != name);
+    }
+
+    /// The next step of a subscription is not stored.
+    pub fn fail_next_save(&self) {
+        self.save_fault.store(true, Relaxed);
+    }
+
+    /// From now on it takes so long to store a step of a subscription.
+    pub fn slow_saves(&self, ms: u64) {
+        self.save_wait_ms.store(ms, Relaxed);
+    }
+
+    pub(super) fn save_wait_ms(&self) -> u64 {
+        self.save_wait_ms.load(Relaxed)
+    }
+
+    pub(super) fn take_save_fault(&self) -> bool {
+        self.save_fault.swap(false, Relaxed)
+    }
+
+    pub(super) fn select(&self, wanted: impl Fn(&StoredStream) -> bool) -> Vec<StoredStream> {
         let state = self.state();
         let found = state.streams.values().map(|(stream, _)| stream).filter(|s| wanted(s));
         found.map(|s| StoredStream { forks: forks(&state, s.id), ..s.clone() }).collect()
@@ -65,6 +112,7 @@ fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
     }
     for flush in flushes.iter().filter(|flush| !flush.remove) {
         let id = flush.stream.id;
+        state.flushes += 1;
         let row = state.streams.get(&id).map(|(stream, _)| stream.tail);
         let name_is_taken =
             state.streams.values().any(|(s, _)| s.name == flush.stream.name && s.id != id);

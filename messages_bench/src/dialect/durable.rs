@@ -8,7 +8,8 @@ use super::Append;
 /// Text passes through Server-Sent Events as it is; other types would come as base64.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain");
 
-fn uri(path: &str, id: &str, rest: &str) -> Uri {
+/// The URI of a stream with `rest` behind it.
+pub fn uri(path: &str, id: &str, rest: &str) -> Uri {
     // Names that need no encoding keep the request as short as the other dialect's.
     let id = utf8_percent_encode(id, NON_ALPHANUMERIC).to_string().replace("%2D", "-");
     format!("{path}/{id}{rest}").parse().expect("percent-encoded text makes a URI")

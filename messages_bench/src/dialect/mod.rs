@@ -1,6 +1,8 @@
 //! What the scenarios want from a server, in the words of the server at hand.
 
+pub mod call;
 mod durable;
+pub mod live;
 mod plain;
 
 use std::sync::Arc;

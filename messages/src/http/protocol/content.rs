@@ -1,10 +1,12 @@
 //! A part of a stream as the body of an answer whose length is known.
 
+use super::super::gate::Reading;
 use crate::{
     model::Offset,
     stream::{Cursor, Piece, StreamError},
 };
 use axum::{
+    BoxError,
     body::Body,
     http::{HeaderMap, header},
 };
@@ -22,6 +24,7 @@ pub(super) async fn body(
     mut cursor: Cursor,
     end: Offset,
     headers: &mut HeaderMap,
+    reading: Reading,
 ) -> Result<Body, StreamError> {
     let messages = cursor.channel().holds_messages();
     let bytes = end.bytes - cursor.position();
@@ -39,22 +42,43 @@ pub(super) async fn body(
     let length = if messages { bytes + 1 } else { bytes };
     headers.insert(header::CONTENT_LENGTH, length.into());
     let start = if messages { Step::Open(first) } else { Step::Data(first) };
-    let steps = futures::stream::unfold((start, cursor), move |(step, mut cursor)| async move {
-        let (bytes, step) = match step {
-            Step::Open(first) => (Ok(Bytes::from_static(b"[")), Step::Data(first)),
-            Step::Data(bytes) => (Ok(bytes), Step::Next),
-            Step::Next if cursor.position() < end.bytes => {
-                match next(&mut cursor, end, messages).await {
-                    Ok(bytes) => (Ok(bytes), Step::Next),
-                    Err(error) => (Err(error), Step::Over),
+    let rest = Rest { step: start, cursor, end, reading };
+    Ok(Body::from_stream(futures::stream::unfold(rest, |mut rest| async {
+        let piece = rest.piece().await?;
+        Some((piece, rest))
+    })))
+}
+
+/// What is still to be sent.
+struct Rest {
+    step: Step,
+    cursor: Cursor,
+    end: Offset,
+    reading: Reading,
+}
+
+impl Rest {
+    async fn piece(&mut self) -> Option<Result<Bytes, BoxError>> {
+        let messages = self.cursor.channel().holds_messages();
+        let (bytes, step) = match std::mem::replace(&mut self.step, Step::Over) {
+            Step::Open(first) => (Bytes::from_static(b"["), Step::Data(first)),
+            Step::Data(bytes) => (bytes, Step::Next),
+            Step::Next if self.cursor.position() < self.end.bytes => {
+                // What is there already, too, is shown only to who may see it now.
+                if let Err(expired) = self.reading.check() {
+                    return Some(Err(expired.into()));
+                }
+                match next(&mut self.cursor, self.end, messages).await {
+                    Ok(bytes) => (bytes, Step::Next),
+                    Err(error) => return Some(Err(error.into())),
                 }
             }
-            Step::Next if messages => (Ok(Bytes::from_static(b"]")), Step::Over),
+            Step::Next if messages => (Bytes::from_static(b"]"), Step::Over),
             Step::Next | Step::Over => return None,
         };
-        Some((bytes, (step, cursor)))
-    });
-    Ok(Body::from_stream(steps))
+        self.step = step;
+        Some(Ok(bytes))
+    }
 }
 
 enum Step {

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn lifetimes() {
-        let ttl = |value| lifetime(&headers(&[("stream-ttl", value)])).ok().flatten();
+        let ttl = |value: &str| lifetime(&headers(&[("stream-ttl", value)])).ok().flatten();
         assert_eq!(ttl("3600"), Some(Lifetime::Idle { secs: 3600 }));
         assert_eq!(ttl("060"), None);
         let at = |value: &str| lifetime(&headers(&[("stream-expires-at", value)])).ok().flatten();

@@ -47,7 +47,10 @@ pub(super) async fn serve(State(app): State<App>, request: Request<Body>) -> Res
     let principal = match admit(&app, &name, &parts).await {
         Ok(principal) => principal,
         Err(problem) => {
-            discard(body).await;
+            // Reading would ask a client that waits for "100 Continue" to send what nobody wants.
+            if !parts.headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
             return problem.into_response();
         }
     };

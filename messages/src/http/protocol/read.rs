@@ -34,7 +34,7 @@ pub(super) async fn read(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
-    let reading = app.auth.reading(principal)?;
+    let mut reading = app.auth.reading(principal)?;
     let start = match query.live {
         // A browser that comes back by itself says so in a header.
         Some(Live::Sse) => sse::last_event_id(&parts.headers).or(query.start),
@@ -51,11 +51,11 @@ pub(super) async fn read(
     match query.live {
         Some(Live::Sse) => Ok(reader.sse(&parts.headers, reading)),
         Some(Live::LongPoll) => {
-            reader.wait(reading).await?;
-            reader.long_poll(&parts.headers).await
+            reader.wait(&mut reading).await?;
+            reader.long_poll(&parts.headers, reading).await
         }
         None if start == Some(Start::Now) => Ok(reader.now()),
-        None => reader.content(&parts.headers, None).await,
+        None => reader.content(&parts.headers, None, reading).await,
     }
 }
 
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Waits until there is something to tell or the time is over.
-    async fn wait(&mut self, mut reading: Reading) -> Result<(), Problem> {
+    async fn wait(&mut self, reading: &mut Reading) -> Result<(), Problem> {
         let until = Instant::now() + self.app.long_poll;
         while self.status.tail.bytes == self.cursor.position() && self.status.closed.is_none() {
             tokio::select! {
@@ -118,10 +118,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn long_poll(self, asked: &HeaderMap) -> Result<Response, Problem> {
+    async fn long_poll(self, asked: &HeaderMap, reading: Reading) -> Result<Response, Problem> {
         if self.status.tail.bytes > self.cursor.position() {
             let cursor = self.next_cursor();
-            return self.content(asked, Some(cursor)).await;
+            return self.content(asked, Some(cursor), reading).await;
         }
         Ok(self.nothing())
     }
@@ -145,7 +145,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What there is, up to a cap.
-    async fn content(self, asked: &HeaderMap, cursor: Option<u64>) -> Result<Response, Problem> {
+    async fn content(
+        self,
+        asked: &HeaderMap,
+        cursor: Option<u64>,
+        reading: Reading,
+    ) -> Result<Response, Problem> {
         let (channel, from) = (self.channel(), self.cursor.position());
         let Status { tail, closed } = self.status;
         let end = if tail.bytes - from <= RESPONSE_BYTES_MAX {
@@ -160,13 +165,18 @@ impl<'a> Reader<'a> {
         let headers = response.headers_mut();
         insert_position(headers, end, last, closed);
         insert_text(headers, header::ETAG, &etag);
+        let open = self.app.auth.is_open();
         // At the end anything may come any moment.
         let control = if end.bytes == from {
             cache::NO_STORE
         } else {
-            cache::control(channel.lifetime(), self.app.auth.is_open())
+            cache::control(channel.lifetime(), open)
         };
         headers.insert(header::CACHE_CONTROL, control);
+        if !open {
+            // What one may read a cache must not show to another.
+            headers.append(header::VARY, HeaderValue::from_static("authorization"));
+        }
         if let Some(cursor) = cursor.filter(|_| !closed) {
             headers.insert(STREAM_CURSOR, cursor.into());
         }
@@ -175,7 +185,7 @@ impl<'a> Reader<'a> {
             return Ok(response);
         }
         insert_content_type(headers, channel.content_type());
-        let body = content::body(self.cursor, end, headers).await?;
+        let body = content::body(self.cursor, end, headers, reading).await?;
         *response.body_mut() = body;
         Ok(response)
     }

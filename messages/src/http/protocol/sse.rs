@@ -98,6 +98,11 @@ impl Events {
     /// What is to be sent next, and the reader behind it if there is more to come.
     async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
         loop {
+            // Not only when there is nothing to read: that may never be.
+            if let Err(error) = self.reading.check() {
+                let frame = self.begin(expired(&error.into()));
+                return Some((frame, None));
+            }
             // Without the store or the stream there is nothing to say; the client comes back.
             let (frame, more) = match self.cursor.ready().await.ok()? {
                 Some(Piece::Data(part)) => match self.data(part) {

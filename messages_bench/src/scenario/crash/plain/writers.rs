@@ -9,7 +9,7 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::phase::{Listener, Phase};
+use super::super::phase::{Listener, Phase};
 use super::{RECORD_BYTES, Stream};
 use crate::check::Ledger;
 use crate::client::{Failure, Outgoing};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::time::sleep;
 
+use super::super::phase::{Listener, Phase};
 use super::Stream;
-use super::phase::{Listener, Phase};
 use crate::client::Failure;
 use crate::dialect::{Session, Target};
 use crate::limits;

@@ -1,0 +1,31 @@
+//! Subscriptions: durable cursors over many streams, which wake workers when there is something new.
+//!
+//! The [`Subscription`] decides and knows neither time nor I/O. The service around it,
+//! [`Subscriptions`], makes what was decided durable, and only then does it count.
+
+mod agenda;
+mod config;
+mod create;
+mod entry;
+mod error;
+mod interest;
+mod keys;
+mod links;
+mod load;
+mod machine;
+mod requests;
+mod saver;
+mod service;
+mod state;
+mod view;
+mod work;
+
+pub use config::{Config, Delivery, InvalidConfig, SubscriptionId, is_reserved, path, paths};
+pub use error::SubscriptionError;
+pub use keys::{BadKey, KeySet, Keys};
+pub use links::{Link, LinkChange, Links, Sight};
+pub use machine::{Ack, Due, Fence, Moment, Plan, Refusal, Subscription};
+pub use requests::Report;
+pub use service::{Chance, Parts, Subscriptions, SystemChance};
+pub use state::{Mark, Stage, State, Wake};
+pub use view::{Claimed, Description, ROOT};
