@@ -54,6 +54,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "socket2",
             "tower",
             "tower_http",
+            "tokio_stream",
             "tokio_tungstenite",
             "percent_encoding",
             "base64",
