@@ -3,7 +3,7 @@
 use super::{Part, Status, window::Window};
 use crate::{
     admission::Over,
-    limits::{FLUSH_BYTES_MAX, READ_BYTES_MAX},
+    limits::FLUSH_BYTES_MAX,
     model::{
         Append, Change, Chunk, CloseReason, Delete, Flush, Offset, Producer, StoredStream, Writer,
         Writers,
@@ -90,8 +90,8 @@ impl Visible {
     }
 
     /// What comes from `position` on: `None` when it has left memory; no bytes at the end.
-    pub fn part(&mut self, position: u64) -> Option<Part> {
-        let (bytes, end) = self.window.read(position, READ_BYTES_MAX)?;
+    pub fn part(&mut self, position: u64, bytes_max: usize) -> Option<Part> {
+        let (bytes, end) = self.window.read(position, bytes_max)?;
         let last = end == self.window.end();
         Some(Part { bytes, end, last, closed: self.closed.filter(|_| last) })
     }

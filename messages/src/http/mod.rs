@@ -3,6 +3,7 @@
 mod body;
 mod cors;
 mod credentials;
+mod encoding;
 mod gate;
 mod health;
 mod jitter;
@@ -16,6 +17,7 @@ mod serve;
 mod subscriptions;
 mod tokens;
 mod upload;
+mod ws;
 
 pub use credentials::bearer_of_subprotocols;
 pub use gate::Gate;
@@ -59,6 +61,8 @@ pub struct App {
     long_poll: Duration,
     /// About how long a reader of events may stay.
     sse: Duration,
+    /// How long a client may take nothing and say nothing.
+    reader_stall: Duration,
     /// What clients see this server as; `None` for as they ask for it.
     public_url: Option<Arc<str>>,
     /// Web pages of whom may use it.
@@ -88,6 +92,7 @@ impl App {
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
+            reader_stall: Duration::from_secs(config.reader_stall_secs),
             public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Origins::new(&config.cors_origins),
             stop,
@@ -140,6 +145,8 @@ pub fn service(app: App) -> impl HttpService {
         .route("/v1/stream/{*name}", any(protocol::serve))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
+        .route("/ws", any(ws::open))
+        .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
         .route("/v1/stream/__ds/", any(subscriptions::serve))
         .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))

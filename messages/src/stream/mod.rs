@@ -12,9 +12,9 @@ mod loader;
 mod messages;
 mod pace;
 
-pub use append::{Addition, Appended};
+pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{Cursor, Piece};
+pub use cursor::{AtHand, Cursor, Piece};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
