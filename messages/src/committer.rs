@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -66,7 +66,6 @@ impl Ticket {
 }
 
 /// The queue before the committer, the list behind it and how far it has come.
-#[derive(Debug)]
 pub struct Commits {
     queue: Mutex<Queue>,
     queued: Condvar,
@@ -80,6 +79,8 @@ pub struct Commits {
     flush_early: Notify,
     flush_early_bytes: u64,
     changes: Changes,
+    /// The journal where it never waits: then whoever enqueues also commits, and no thread does.
+    direct: Option<Mutex<Box<dyn Journal>>>,
 }
 
 #[derive(Debug)]
@@ -109,6 +110,21 @@ impl Commits {
     /// A queue behind what a replay has found, up to `mark`.
     #[must_use]
     pub fn new(mark: Mark, flush_early_bytes: u64) -> Arc<Self> {
+        Self::with(mark, flush_early_bytes, None)
+    }
+
+    /// As [`Commits::new`], without a [`Committer`]: changes are committed to `journal`, which must
+    /// never wait, by whoever enqueues them. That spares two changes of thread for each.
+    #[must_use]
+    pub fn direct(mark: Mark, flush_early_bytes: u64, journal: Box<dyn Journal>) -> Arc<Self> {
+        Self::with(mark, flush_early_bytes, Some(Mutex::new(journal)))
+    }
+
+    fn with(
+        mark: Mark,
+        flush_early_bytes: u64,
+        direct: Option<Mutex<Box<dyn Journal>>>,
+    ) -> Arc<Self> {
         let last = Ticket(Arc::new(SetOnce::new_with(Some(Ok(())))));
         Arc::new(Self {
             queue: Mutex::new(Queue { groups: VecDeque::new(), last, stop: false }),
@@ -121,6 +137,7 @@ impl Commits {
             flush_early: Notify::new(),
             flush_early_bytes,
             changes: Changes::default(),
+            direct,
         })
     }
 
@@ -154,7 +171,10 @@ impl Commits {
             group.entries.push(entry);
             group.entries.extend(next);
             group.bytes += bytes;
-            return Ok(group.ticket.clone());
+            let ticket = group.ticket.clone();
+            drop(queue);
+            self.commit_directly();
+            return Ok(ticket);
         }
         let ticket = Ticket(Arc::new(SetOnce::new()));
         queue.last = ticket.clone();
@@ -163,10 +183,52 @@ impl Commits {
         queue.groups.push_back(Group { entries, bytes, ticket: ticket.clone() });
         let was_idle = queue.groups.len() == 1;
         drop(queue);
-        if was_idle {
+        if self.direct.is_some() {
+            self.commit_directly();
+        } else if was_idle {
             self.queued.notify_one();
         }
         Ok(ticket)
+    }
+
+    /// Commits what is queued, unless somebody else is at it, who then takes it along.
+    fn commit_directly(&self) {
+        let Some(direct) = &self.direct else { return };
+        let has_work = || !self.queue().groups.is_empty();
+        // Whoever has left the loop looks once more after letting go of the journal: something may
+        // have been queued in between by somebody who found it taken.
+        while has_work() {
+            let mut journal = match direct.try_lock() {
+                Ok(journal) => journal,
+                Err(TryLockError::Poisoned(journal)) => journal.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            while let Some(group) = self.next_group() {
+                // A failure is told to everybody who waits.
+                let _ = self.write(group, &mut **journal);
+            }
+        }
+    }
+
+    fn next_group(&self) -> Option<Group> {
+        self.queue().groups.pop_front()
+    }
+
+    /// Commits a group and tells whoever waits for it.
+    fn write(&self, mut group: Group, journal: &mut dyn Journal) -> io::Result<()> {
+        let mut batch = group.entries.iter().map(|entry| (entry.channel.id(), &entry.change));
+        match journal.commit(&mut batch) {
+            Ok(mark) => {
+                self.publish(std::mem::take(&mut group.entries), mark);
+                let _ = group.ticket.0.set(Ok(()));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal has failed; no more appends until a restart");
+                self.fail();
+                Err(error)
+            }
+        }
     }
 
     /// A ticket for everything that was queued before. An answer that leans on a change which may
@@ -362,35 +424,18 @@ impl Committer {
     /// The journal has no room, and the group stays queued; or it has failed.
     pub fn step(&mut self) -> io::Result<bool> {
         self.trim();
-        let group = self.commits.queue().groups.pop_front();
-        let Some(group) = group else { return Ok(false) };
+        let Some(group) = self.commits.next_group() else { return Ok(false) };
         if let Err(error) = self.journal.prepare(group.bytes) {
             self.commits.queue().groups.push_front(group);
             return Err(error);
         }
-        self.write(group)?;
+        self.commits.write(group, &mut *self.journal)?;
         Ok(true)
     }
 
     fn commit(&mut self, group: Group) -> io::Result<()> {
         self.prepare(group.bytes)?;
-        self.write(group)
-    }
-
-    fn write(&mut self, mut group: Group) -> io::Result<()> {
-        let mut batch = group.entries.iter().map(|entry| (entry.channel.id(), &entry.change));
-        match self.journal.commit(&mut batch) {
-            Ok(mark) => {
-                self.commits.publish(std::mem::take(&mut group.entries), mark);
-                let _ = group.ticket.0.set(Ok(()));
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "the journal has failed; no more appends until a restart");
-                self.commits.fail();
-                Err(error)
-            }
-        }
+        self.commits.write(group, &mut *self.journal)
     }
 
     fn trim(&mut self) {

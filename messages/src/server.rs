@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Durability},
     flusher::Flusher,
     http::{self, App, Gate},
-    journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
+    journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
@@ -38,7 +38,8 @@ pub struct Server {
     stop_productions: CancellationToken,
     send_away: CancellationToken,
     commits: Arc<Commits>,
-    committer: JoinHandle<()>,
+    /// The thread of the journal; none where there is no journal.
+    committer: Option<JoinHandle<()>>,
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
@@ -73,7 +74,14 @@ impl Server {
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
         let now_ms = clock.now_ms();
-        let core = Core::new(config, store.clone(), clock, start, replay.mark);
+        let commits = match journal {
+            Some(_) => Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64),
+            None => {
+                let journal = Box::new(MemoryJournal::new(replay.mark));
+                Commits::direct(replay.mark, FLUSH_EARLY_BYTES as u64, journal)
+            }
+        };
+        let core = Core::new(config, store.clone(), clock, start, commits);
         let stop_subscriptions = CancellationToken::new();
         let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
         let first = core.streams.next_id();
@@ -83,9 +91,10 @@ impl Server {
         let flusher = core.flusher(earlier).await?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
-        let committer = Committer::new(commits.clone(), journal);
-        let committer =
-            std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())?;
+        let committer = match journal {
+            Some(journal) => Some(start_committer(&commits, journal)?),
+            None => None,
+        };
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
@@ -176,9 +185,11 @@ impl Server {
         self.stop_subscriptions.cancel();
         self.subscriptions.ended().await;
         self.commits.stop();
-        task::spawn_blocking(move || self.committer.join())
-            .await?
-            .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        if let Some(committer) = self.committer {
+            task::spawn_blocking(move || committer.join())
+                .await?
+                .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
+        }
         self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
@@ -206,11 +217,10 @@ impl Core {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         start: u32,
-        mark: Mark,
+        commits: Arc<Commits>,
     ) -> Self {
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
-        let commits = Commits::new(mark, FLUSH_EARLY_BYTES as u64);
         let streams = Streams::new(Ground {
             store: store.clone(),
             commits: commits.clone(),
@@ -260,7 +270,8 @@ impl Core {
 }
 
 struct OpenJournal {
-    journal: Box<dyn Journal>,
+    /// None with `--durability memory`.
+    journal: Option<Box<dyn Journal>>,
     replay: Replay,
     /// What a run with another durability has left; to be removed once it is stored.
     earlier: Option<FileJournal>,
@@ -290,7 +301,7 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     let barrier = config.durability == Durability::Sync;
     if config.durability != Durability::Memory {
         let (journal, replay) = open(barrier)?;
-        return Ok(OpenJournal { journal: Box::new(journal), replay, earlier: None });
+        return Ok(OpenJournal { journal: Some(Box::new(journal)), replay, earlier: None });
     }
     let (earlier, replay) = if existed {
         let (earlier, replay) = open(barrier)?;
@@ -298,7 +309,15 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
     } else {
         (None, Replay::default())
     };
-    Ok(OpenJournal { journal: Box::new(MemoryJournal::new(replay.mark)), replay, earlier })
+    Ok(OpenJournal { journal: None, replay, earlier })
+}
+
+fn start_committer(
+    commits: &Arc<Commits>,
+    journal: Box<dyn Journal>,
+) -> std::io::Result<JoinHandle<()>> {
+    let committer = Committer::new(commits.clone(), journal);
+    std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())
 }
 
 fn quotas(config: &Config) -> Quotas {

@@ -32,6 +32,18 @@ impl Channel {
         self.touched_ms.fetch_max(now_ms, Relaxed);
     }
 
+    /// Whether its life depends on being used.
+    #[must_use]
+    pub fn lives_by_use(&self) -> bool {
+        matches!(self.lifetime, Lifetime::Idle { .. })
+    }
+
+    /// Whether its time can ever be over.
+    #[must_use]
+    pub fn may_expire(&self) -> bool {
+        self.lifetime != Lifetime::Unlimited
+    }
+
     /// Whether the row must be written soon because the stream lives longer than that says.
     #[must_use]
     pub fn outlives_row(&self) -> bool {
@@ -41,7 +53,7 @@ impl Channel {
     /// Whether it lives while it is used and somebody is connected to it now.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        matches!(self.lifetime, Lifetime::Idle { .. }) && self.wake.receiver_count() > 0
+        self.lives_by_use() && self.wake.receiver_count() > 0
     }
 
     /// Whether its time is over at `now_ms`.

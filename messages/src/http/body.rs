@@ -7,6 +7,7 @@ use crate::{
 };
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::time::Duration;
@@ -17,17 +18,20 @@ use tokio_util::sync::CancellationToken;
 const COPY_BYTES_MAX: usize = 32 << 10;
 
 /// The body of one request.
-pub(super) struct Incoming {
+pub(super) struct Incoming<'a> {
     body: Body,
+    /// Nobody could send it for long.
+    is_short: bool,
     /// Longer than this nobody may be silent.
     idle: Duration,
     /// Whoever still sends is sent away then.
-    stop: CancellationToken,
+    stop: &'a CancellationToken,
 }
 
-impl Incoming {
-    pub fn new(body: Body, idle: Duration, stop: CancellationToken) -> Self {
-        Self { body, idle, stop }
+impl<'a> Incoming<'a> {
+    pub fn new(body: Body, idle: Duration, stop: &'a CancellationToken) -> Self {
+        let is_short = body.size_hint().exact().is_some_and(|bytes| bytes <= COPY_BYTES_MAX as u64);
+        Self { body, is_short, idle, stop }
     }
 
     /// Whether everything has arrived.
@@ -37,10 +41,16 @@ impl Incoming {
 
     /// What arrives next, `None` at the end of the body.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let waited = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(StreamError::Stopping.into()),
-            waited = tokio::time::timeout(self.idle, self.body.frame()) => waited,
+        // Most bodies are there with their head, and need neither a timer nor a thought of the end.
+        let waited = match self.body.frame().now_or_never() {
+            Some(frame) if self.is_short => Ok(frame),
+            Some(_) if self.stop.is_cancelled() => return Err(StreamError::Stopping.into()),
+            Some(frame) => Ok(frame),
+            None => tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(StreamError::Stopping.into()),
+                waited = tokio::time::timeout(self.idle, self.body.frame()) => waited,
+            },
         };
         let idle = self.idle;
         let frame = waited.map_err(|_| {

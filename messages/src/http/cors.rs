@@ -5,13 +5,7 @@ use super::{
     protocol::EXPOSED,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
-use futures::future::Either;
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
-use tower::{Layer, Service};
+use std::{sync::Arc, time::Duration};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 /// A browser need not ask again for this long.
@@ -47,7 +41,8 @@ impl Origins {
         own || list.contains(origin)
     }
 
-    fn layer(&self) -> CorsLayer {
+    /// The layer that answers preflights and adds headers.
+    pub fn layer(&self) -> CorsLayer {
         let origin = match self {
             Self::All => AllowOrigin::any(),
             Self::Some(list) => AllowOrigin::list(list.iter().cloned()),
@@ -64,52 +59,9 @@ impl Origins {
     }
 }
 
-/// Answers cross-origin requests. Others are spared its headers, except for reads: what a cache
-/// keeps of one must do for a page as well.
-#[derive(Clone)]
-pub(super) struct Cors<S> {
-    plain: S,
-    cross: tower_http::cors::Cors<S>,
-}
-
-impl Cors<()> {
-    /// The layer for `origins`.
-    pub fn layer(origins: Origins) -> CorsFor {
-        CorsFor(origins)
-    }
-}
-
-/// See [`Cors::layer`].
-#[derive(Clone)]
-pub(super) struct CorsFor(Origins);
-
-impl<S: Clone> Layer<S> for CorsFor {
-    type Service = Cors<S>;
-
-    fn layer(&self, inner: S) -> Cors<S> {
-        Cors { plain: inner.clone(), cross: self.0.layer().layer(inner) }
-    }
-}
-
-impl<S, B> Service<Request<B>> for Cors<S>
-where
-    S: Service<Request<B>>,
-    tower_http::cors::Cors<S>: Service<Request<B>, Response = S::Response, Error = S::Error>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Either<S::Future, <tower_http::cors::Cors<S> as Service<Request<B>>>::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.plain.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_read = request.method() == Method::GET || request.method() == Method::OPTIONS;
-        if is_read || request.headers().contains_key(header::ORIGIN) {
-            Either::Right(self.cross.call(request))
-        } else {
-            Either::Left(self.plain.call(request))
-        }
-    }
+/// Whether a request has to do with this: not the others, which are spared its headers. Reads always,
+/// for what a cache keeps of one must do for a page as well.
+pub(super) fn concerns<B>(request: &Request<B>) -> bool {
+    let is_read = request.method() == Method::GET || request.method() == Method::OPTIONS;
+    is_read || request.headers().contains_key(header::ORIGIN)
 }

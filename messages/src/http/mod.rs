@@ -38,15 +38,28 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
+use futures::FutureExt;
 use problem::Problem;
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder};
-use tower_http::set_header::SetResponseHeaderLayer;
+use tower::{Layer, Service, ServiceExt};
 
-/// What handlers work with.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// What handlers work with: one of it, and as many hands on it as there are requests.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// See [`App`].
+pub struct Parts {
     /// The streams.
     pub streams: Arc<Streams>,
     /// The built-in producers.
@@ -83,7 +96,7 @@ impl App {
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             streams,
             productions,
             subscriptions,
@@ -96,12 +109,14 @@ impl App {
             public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Origins::new(&config.cors_origins),
             stop,
-        }
+        }))
     }
+}
 
+impl Parts {
     /// A request body under the limits of this server.
-    fn incoming(&self, body: Body) -> body::Incoming {
-        body::Incoming::new(body, self.producer_idle, self.stop.clone())
+    fn incoming(&self, body: Body) -> body::Incoming<'_> {
+        body::Incoming::new(body, self.producer_idle, &self.stop)
     }
 
     /// What stands before the paths of this server for the sender of `headers`.
@@ -131,18 +146,55 @@ impl<S> HttpService for S where
 {
 }
 
-/// All routes.
+/// Everything that is served.
 ///
-/// What goes around all of them is put around the whole and not given to `Router::layer`, which
-/// would box a service and a future for every request and layer.
+/// Nothing is put around routes by `Router::layer`, which would box a service and a future for every
+/// request and layer; and the one path that is hot does not even pass the router.
 pub fn service(app: App) -> impl HttpService {
-    let nosniff = HeaderValue::from_static("nosniff");
-    let resource_policy = HeaderName::from_static("cross-origin-resource-policy");
-    let cross_origin = HeaderValue::from_static("cross-origin");
-    let cors = app.cors.clone();
-    let router = Router::new()
+    let routes = Routes { router: router(app.clone()), app };
+    let plain = routes.clone();
+    let inner = tower::service_fn(move |request: Request<Body>| {
+        let routes = plain.clone();
+        async move { Ok::<_, Infallible>(routes.answer(request).await) }
+    });
+    let doors = Arc::new((routes.app.cors.layer().layer(inner), routes));
+    tower::service_fn(move |request: Request<Body>| {
+        let doors = doors.clone();
+        async move {
+            let (cross, plain) = &*doors;
+            let mut response = match cors::concerns(&request) {
+                true => cross.clone().call(request).await?,
+                false => plain.answer(request).await,
+            };
+            let headers = response.headers_mut();
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+            Ok(response)
+        }
+        .boxed()
+    })
+}
+
+/// What has handlers.
+#[derive(Clone)]
+struct Routes {
+    app: App,
+    router: Router,
+}
+
+impl Routes {
+    async fn answer(&self, request: Request<Body>) -> Response {
+        if protocol::is_stream(request.uri().path()) {
+            return protocol::serve(self.app.clone(), request).await;
+        }
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
         .route("/", get(read::read).post(produce::start).put(upload::upload))
-        .route("/v1/stream/{*name}", any(protocol::serve))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
         .route("/ws", any(ws::open))
@@ -154,10 +206,5 @@ pub fn service(app: App) -> impl HttpService {
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .with_state(app);
-    ServiceBuilder::new()
-        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
-        .layer(SetResponseHeaderLayer::if_not_present(resource_policy, cross_origin))
-        .layer(cors::Cors::layer(cors))
-        .service(router)
+        .with_state(app)
 }

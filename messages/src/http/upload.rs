@@ -104,7 +104,7 @@ impl Upload {
     }
 
     /// Takes pieces until the body ends, and closes the stream then if it is to be closed.
-    async fn run(&mut self, body: &mut Incoming) -> Result<Offset, Problem> {
+    async fn run(&mut self, body: &mut Incoming<'_>) -> Result<Offset, Problem> {
         loop {
             let next = body.next().await.map_err(|problem| problem.at(self.channel.durable()))?;
             let Some(piece) = next else {

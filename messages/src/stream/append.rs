@@ -119,7 +119,9 @@ impl Streams {
                     let chunk = Chunk { at, lengths, body };
                     let change = Change::Append(Append { chunk, tied: state.tied, close, writer });
                     // Before it can be stored, so that its row says it as well.
-                    channel.touch(self.clock.now_ms());
+                    if channel.lives_by_use() {
+                        channel.touch(self.clock.now_ms());
+                    }
                     let entry = Entry { channel: channel.clone(), change, replaced: None };
                     let ticket = self.commits.enqueue(entry)?;
                     room.keep();

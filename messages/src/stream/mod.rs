@@ -133,6 +133,9 @@ impl Streams {
     /// There is none, or the store does not say.
     pub async fn find(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
         let channel = self.find_any(name).await?;
+        if !channel.may_expire() {
+            return Ok(channel);
+        }
         if !channel.is_expired(self.clock.now_ms()) || channel.writer().over.is_some() {
             return Ok(channel);
         }
@@ -150,8 +153,17 @@ impl Streams {
         }
     }
 
+    /// The channel of a name that is in memory.
+    fn loaded_channel(&self, name: &StreamName) -> Option<Arc<Channel>> {
+        self.slots.get(name)?.get().cloned()
+    }
+
     /// The stream of a name, also when its time is over.
     async fn find_any(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
+        if let Some(channel) = self.loaded_channel(name) {
+            channel.mark_used(self.clock.now_ms());
+            return Ok(channel);
+        }
         let slot = self.slot(name);
         let found =
             slot.get_or_try_init(|| async { self.load(name).await?.ok_or(StreamError::NotFound) });
@@ -189,6 +201,9 @@ impl Streams {
 
     /// Remembers that a stream was read or written, where its life depends on it.
     fn touch(&self, channel: &Arc<Channel>) {
+        if !channel.lives_by_use() {
+            return;
+        }
         channel.touch(self.clock.now_ms());
         if channel.outlives_row() {
             self.commits.mark_dirty(channel);

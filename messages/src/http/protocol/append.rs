@@ -82,7 +82,7 @@ impl<'a> Append<'a> {
         self.writer.is_nobody() && !self.channel.holds_messages()
     }
 
-    async fn at_once(mut self, incoming: &mut Incoming) -> Result<Response, Problem> {
+    async fn at_once(mut self, incoming: &mut Incoming<'_>) -> Result<Response, Problem> {
         let body = incoming.whole(APPEND_BYTES_MAX).await?;
         let is_empty = body.is_empty();
         let wrong_type = self.check(is_empty)?;
@@ -106,7 +106,7 @@ impl<'a> Append<'a> {
         Ok(answer(status, &appended, epoch))
     }
 
-    async fn piece_by_piece(self, incoming: &mut Incoming) -> Result<Response, Problem> {
+    async fn piece_by_piece(self, incoming: &mut Incoming<'_>) -> Result<Response, Problem> {
         let mut piece = incoming.next().await?.unwrap_or_default();
         while piece.is_empty() && !incoming.is_at_end() {
             match incoming.next().await? {

@@ -24,7 +24,6 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::State,
     http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -37,8 +36,14 @@ use std::sync::Arc;
 /// Where the protocol's streams begin.
 pub(super) const ROOT: &str = "/v1/stream/";
 
+/// Whether a path is that of a stream, and not of what the protocol keeps for itself.
+pub(super) fn is_stream(path: &str) -> bool {
+    let own = |name: &str| name == "__ds" || name.starts_with("__ds/");
+    path.strip_prefix(ROOT).is_some_and(|name| !own(name))
+}
+
 /// Every request for a stream.
-pub(super) async fn serve(State(app): State<App>, request: Request<Body>) -> Response {
+pub(super) async fn serve(app: App, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let name = match stream_name(parts.uri.path()) {
         Ok(name) => name,
