@@ -213,3 +213,44 @@ async fn a_production_survives_an_overload() {
     commits.stop();
     committer.join().unwrap();
 }
+
+/// Without a thread for it, whoever appends commits for all who wait; nobody is forgotten, whoever
+/// comes while another is at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn appends_commit_for_each_other_where_no_thread_does() {
+    const WRITERS: usize = 16;
+    const APPENDS: usize = 200;
+    let commits = Commits::direct(Mark(0), u64::MAX, Box::new(MemoryJournal::new(Mark(0))));
+    let streams = Arc::new(Streams::new(Ground {
+        store: Arc::new(MemoryStore::default()),
+        commits: commits.clone(),
+        budget: Budget::new(64 << 20),
+        memory: WindowMemory::new(64 << 20),
+        clock: ManualClock::new(),
+        start: 1,
+        stream_bytes_max: 1 << 30,
+    }));
+    let names: [StreamName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let (streams, name) = (streams.clone(), names[writer % names.len()].clone());
+        tasks.spawn(async move {
+            let (channel, _) = streams.find_or_create(&name, "text/plain", false).await.unwrap();
+            for _ in 0..APPENDS {
+                let tail = streams.append(&channel, add("x", false)).await.unwrap().tail;
+                assert!(channel.durable().bytes >= tail.bytes, "what is acknowledged is visible");
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    for name in &names {
+        let channel = streams.find(name).await.unwrap();
+        assert_eq!(channel.durable().records as usize, WRITERS / names.len() * APPENDS);
+    }
+    commits.stop();
+    assert!(
+        streams.append(&streams.find(&names[0]).await.unwrap(), add("x", false)).await.is_err()
+    );
+}
