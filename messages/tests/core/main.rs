@@ -15,6 +15,7 @@ mod memory_store;
 mod postgres;
 mod random;
 mod service;
+mod service_model;
 mod store_columns;
 mod store_contract;
 mod world;
