@@ -5,6 +5,7 @@
 mod architecture;
 mod clock;
 mod crash;
+mod crowd;
 mod cursor;
 mod disk;
 mod journal;
