@@ -190,50 +190,68 @@ async fn read(streams: &Arc<Streams>, n: usize) -> Result<Vec<u8>, StreamError> 
     Ok(content)
 }
 
-/// What is published before a flush begins is in the store when it has ended, whoever marks the
-/// channel for another reason meanwhile. The journal is trimmed on the strength of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_use_never_hides_an_append_from_the_flusher() {
-    let store = Arc::new(MemoryStore::default());
-    let machine = Machine::new(store.clone());
-    let world = World::start(&machine).await.expect("started");
-    let World { streams, committer, mut flusher, commits, .. } = world;
-    let committer = std::thread::spawn(move || committer.run());
+/// A channel that is marked is on the list. Were it marked before, the committer would take it for
+/// listed, and the flusher would let the journal go without what was appended meanwhile.
+#[tokio::test]
+async fn a_use_marks_and_lists_in_one_step() {
+    let machine = Machine::new(Arc::new(MemoryStore::default()));
+    let mut world = World::start(&machine).await.unwrap();
+    let streams = world.streams.clone();
     let lifetime = Some(Lifetime::Idle { secs: 1 });
     let new = NewStream { lifetime, ..NewStream::empty(name(0), "text/plain") };
-    let channel = streams.ensure(new).await.expect("created").channel;
-    let stop = CancellationToken::new();
-    let using = {
-        let (streams, channel) = (streams.clone(), channel.clone());
-        let (clock, stop) = (machine.clock.clone(), stop.clone());
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::spawn(move || {
-            while !stop.is_cancelled() {
-                clock.advance_ms(100_000);
-                let reading = streams.read(channel.clone(), 0);
-                drop(runtime.block_on(reading).expect("readable"));
-            }
-        })
-    };
-    let appending = {
-        let (streams, channel, stop) = (streams.clone(), channel.clone(), stop.clone());
-        tokio::spawn(async move {
-            while !stop.is_cancelled() {
-                streams.append(&channel, Addition::bytes("x".into())).await.expect("appended");
-            }
-        })
-    };
-    for _ in 0..3000 {
-        let mark = channel.durable();
-        flusher.flush().await.expect("a sound store");
-        let row = store.row("s0").map(|row| row.tail).unwrap_or_default();
-        assert!(row.bytes >= mark.bytes, "a flush has passed over what was durable before");
+    let channel = world.drive(streams.ensure(new)).await.unwrap().unwrap().channel;
+    world.flusher.flush().await.unwrap();
+    // Somebody is busy with the list.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (busy, is_busy) = std::sync::mpsc::channel();
+    let commits = world.commits.clone();
+    let busy = std::thread::spawn(move || {
+        commits.push_dirty(std::iter::from_fn(|| {
+            busy.send(()).expect("heard");
+            released.recv().err().and(None)
+        }));
+    });
+    is_busy.recv().expect("busy");
+    machine.clock.advance_ms(1_000_000);
+    let used = channel.clone();
+    let using = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async { streams.read(used, 0).await.map(drop) })
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    let (waits, was_unmarked) = (!using.is_finished(), channel.mark_dirty());
+    drop(release);
+    busy.join().expect("no panic");
+    using.join().expect("no panic").expect("readable");
+    assert!(waits && was_unmarked, "marked although it is not on the list");
+}
+
+/// Two begin the same name anew, and only one of them branches off.
+#[tokio::test]
+async fn who_comes_too_late_does_not_count_as_a_fork() {
+    let machine = Machine::new(Arc::new(MemoryStore::default()));
+    let mut world = World::start(&machine).await.unwrap();
+    let streams = world.streams.clone();
+    let new = |n| NewStream::empty(name(n), "text/plain");
+    let both = async { (streams.ensure(new(0)).await, streams.ensure(new(1)).await) };
+    let (source, old) = world.drive(both).await.unwrap();
+    let (source, old) = (source.unwrap().channel, old.unwrap().channel);
+    world.drive(streams.delete(&old)).await.unwrap().unwrap();
+    world.flusher.flush().await.unwrap();
+    let fork = Some(ForkRequest { source: name(0), point: ForkPoint::default() });
+    let fork = NewStream { fork, ..new(1) };
+    // Both have seen that the name is free when there is room for them.
+    let room = (64 << 20) - messages::limits::STREAM_OVERHEAD_BYTES;
+    world.budget.take(room).await.unwrap().keep();
+    {
+        let mut two =
+            pin!(futures::future::join(streams.ensure(fork.clone()), streams.ensure(fork.clone())));
+        assert!(futures::poll!(two.as_mut()).is_pending());
+        world.budget.give_back(room);
+        let (one, other) = world.drive(two).await.unwrap();
+        assert_ne!(one.unwrap().created, other.unwrap().created);
     }
-    stop.cancel();
-    using.join().expect("no panic");
-    appending.await.expect("no panic");
-    commits.stop();
-    committer.join().expect("no panic");
+    assert_eq!(source.writer().forks, 1);
 }
 
 /// The row of a stream is there before the rows of those that branch off from it, also when it had
