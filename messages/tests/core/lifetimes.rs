@@ -157,6 +157,11 @@ async fn whoever_is_connected_holds_a_stream_and_its_row() {
         let row = scene.store.row("a").expect("it is there");
         assert!(row.expires_ms > Some(scene.clock.now_ms() + SECS * 1000), "the row is behind");
     }
+    // Also when nobody has looked after it for long.
+    scene.clock.advance_ms(SECS * 5000);
+    scene.reap().await;
+    assert_eq!(channel.status().map(|status| status.tail.bytes), Some(0));
+    assert_eq!(channel.writer().over, None);
     // From when they leave, the time counts anew.
     drop(cursor);
     scene.clock.advance_ms(SECS * 1000 - 1);
@@ -206,7 +211,7 @@ async fn a_restart_does_not_shorten_a_life() {
         scene.clock.advance_ms(SECS * 1000 - 1);
         scene.restart().await;
         scene.reap().await;
-        scene.find("a").await.unwrap_or_else(|error| panic!("{used_by_append} {flushed}: {error}"));
+        scene.read("a").await.unwrap_or_else(|error| panic!("{used_by_append} {flushed}: {error}"));
     }
 }
 
