@@ -218,7 +218,7 @@ async fn a_use_marks_and_lists_in_one_step() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async { streams.read(used, 0).await.map(drop) })
     });
-    std::thread::sleep(Duration::from_millis(50));
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let (waits, was_unmarked) = (!using.is_finished(), channel.mark_dirty());
     drop(release);
     busy.join().expect("no panic");
