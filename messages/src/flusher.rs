@@ -40,6 +40,18 @@ struct Waiting {
     target: Offset,
 }
 
+/// What one transaction writes.
+#[derive(Default)]
+struct Batch {
+    channels: Vec<Waiting>,
+    /// One for each of them.
+    flushes: Vec<Flush>,
+    /// Those that the store has as they are. They stay on the list until the others are written, and
+    /// with it in memory: one that came and went without a row stands before the row of an earlier
+    /// life of its name, which must not be found as long as it is there.
+    current: Vec<Waiting>,
+}
+
 impl Flusher {
     /// Flushes from `commits` to `store` and gives back to `budget` what has been stored.
     #[must_use]
@@ -150,11 +162,13 @@ impl Flusher {
             self.resync(waiting).await?;
         }
         while !waiting.is_empty() {
-            let (channels, flushes) = self.next_batch(waiting);
+            let Batch { channels, flushes, current } = next_batch(waiting);
             if let Err(error) = self.store.flush(&flushes).await {
-                channels.into_iter().rev().for_each(|channel| waiting.push_front(channel));
+                let all = channels.into_iter().chain(current);
+                all.for_each(|channel| waiting.push_front(channel));
                 return Err(error);
             }
+            current.into_iter().for_each(|waiting| self.settle(waiting.channel));
             for (Waiting { channel, target }, flush) in channels.into_iter().zip(flushes).rev() {
                 let reached = flush.remove || flush.stream.tail.bytes >= target.bytes;
                 self.budget.give_back(channel.flushed(flush, self.memory.keep_bytes()));
@@ -169,25 +183,6 @@ impl Flusher {
             }
         }
         Ok(())
-    }
-
-    /// Takes the next channels in the order of the list, as many as one transaction may write.
-    fn next_batch(&self, waiting: &mut VecDeque<Waiting>) -> (Vec<Waiting>, Vec<Flush>) {
-        let (mut channels, mut flushes, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while bytes < FLUSH_BYTES_MAX && flushes.len() < FLUSH_STREAMS_MAX {
-            let Some(next) = waiting.pop_front() else {
-                break;
-            };
-            let Some(mut flush) = next.channel.flush() else {
-                self.settle(next.channel);
-                continue;
-            };
-            flush.chunks = Chunk::coalesce(&flush.chunks, CHUNK_BYTES_MAX);
-            bytes += flush.chunks.iter().map(|chunk| chunk.body.len()).sum::<usize>();
-            channels.push(next);
-            flushes.push(flush);
-        }
-        (channels, flushes)
     }
 
     /// Takes a channel off the list, or puts it on the next one when it has grown meanwhile.
@@ -212,4 +207,23 @@ impl Flusher {
         }
         Ok(())
     }
+}
+
+/// Takes the next channels in the order of the list, as many as one transaction may write.
+fn next_batch(waiting: &mut VecDeque<Waiting>) -> Batch {
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    while bytes < FLUSH_BYTES_MAX && batch.flushes.len() < FLUSH_STREAMS_MAX {
+        let Some(next) = waiting.pop_front() else {
+            break;
+        };
+        let Some(mut flush) = next.channel.flush() else {
+            batch.current.push(next);
+            continue;
+        };
+        flush.chunks = Chunk::coalesce(&flush.chunks, CHUNK_BYTES_MAX);
+        bytes += flush.chunks.iter().map(|chunk| chunk.body.len()).sum::<usize>();
+        batch.channels.push(next);
+        batch.flushes.push(flush);
+    }
+    batch
 }

@@ -157,6 +157,11 @@ async fn whoever_is_connected_holds_a_stream_and_its_row() {
         let row = scene.store.row("a").expect("it is there");
         assert!(row.expires_ms > Some(scene.clock.now_ms() + SECS * 1000), "the row is behind");
     }
+    // Also when nobody has looked after it for long.
+    scene.clock.advance_ms(SECS * 5000);
+    scene.reap().await;
+    assert_eq!(channel.status().map(|status| status.tail.bytes), Some(0));
+    assert_eq!(channel.writer().over, None);
     // From when they leave, the time counts anew.
     drop(cursor);
     scene.clock.advance_ms(SECS * 1000 - 1);
@@ -206,7 +211,7 @@ async fn a_restart_does_not_shorten_a_life() {
         scene.clock.advance_ms(SECS * 1000 - 1);
         scene.restart().await;
         scene.reap().await;
-        scene.find("a").await.unwrap_or_else(|error| panic!("{used_by_append} {flushed}: {error}"));
+        scene.read("a").await.unwrap_or_else(|error| panic!("{used_by_append} {flushed}: {error}"));
     }
 }
 
@@ -216,6 +221,8 @@ async fn a_life_that_no_row_can_tell_ends_its_flushing() {
         let mut scene = Scene::new().await;
         scene.create(new("a", lifetime)).await.unwrap();
         scene.flush().await;
+        let expires_ms = scene.store.row("a").and_then(|row| row.expires_ms);
+        assert!(expires_ms.is_some_and(|ms| i64::try_from(ms).is_ok()), "{expires_ms:?}");
         assert!(scene.world.commits.take_dirty().is_empty(), "{lifetime:?} is written for ever");
         scene.read("a").await.unwrap();
         assert!(scene.world.commits.take_dirty().is_empty(), "{lifetime:?} is written again");
@@ -300,6 +307,25 @@ async fn a_deleted_stream_does_not_come_back() {
     scene.flush().await;
     assert_eq!(scene.store.count(), 1);
     assert_eq!(scene.read("a").await, Ok(b"x".to_vec()));
+}
+
+/// A life that came and went without a row, while the row of the life before is still there.
+#[tokio::test]
+async fn an_earlier_life_does_not_come_back_either() {
+    let mut scene = Scene::new().await;
+    scene.create(new("a", Lifetime::Unlimited)).await.unwrap();
+    scene.append("a").await.unwrap();
+    scene.flush().await;
+    scene.delete("a").await.unwrap();
+    scene.create(new("a", Lifetime::Unlimited)).await.unwrap();
+    scene.delete("a").await.unwrap();
+    scene.store.fail_next_flush(Fault::Refused);
+    scene.world.flusher.flush().await.expect_err("the store is down");
+    scene.clock.advance_ms(1 << 20);
+    scene.streams().sweep();
+    assert_eq!(scene.read("a").await, Err(StreamError::NotFound));
+    scene.flush().await;
+    assert_eq!(scene.store.count(), 0);
 }
 
 /// A stream whose producer died with the server, and that nobody may close any more.

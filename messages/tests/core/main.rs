@@ -5,6 +5,7 @@
 mod architecture;
 mod clock;
 mod crash;
+mod crowd;
 mod cursor;
 mod disk;
 mod journal;
@@ -16,6 +17,7 @@ mod memory_subscriptions;
 mod postgres;
 mod random;
 mod service;
+mod service_model;
 mod store_columns;
 mod store_contract;
 mod stream_list;

@@ -26,7 +26,8 @@ pub struct MemoryStore {
 struct State {
     starts: u32,
     streams: BTreeMap<StreamId, (StoredStream, Vec<Chunk>)>,
-    fault: Option<Fault>,
+    /// After so many more flushes.
+    fault: Option<(u32, Fault)>,
     /// Rows of streams that were written.
     flushes: u64,
 }
@@ -46,7 +47,11 @@ impl MemoryStore {
     }
 
     pub fn fail_next_flush(&self, fault: Fault) {
-        self.state().fault = Some(fault);
+        self.fail_flush_after(0, fault);
+    }
+
+    pub fn fail_flush_after(&self, flushes: u32, fault: Fault) {
+        self.state().fault = Some((flushes, fault));
     }
 
     /// Somebody else removes everything.
@@ -184,7 +189,13 @@ impl Store for MemoryStore {
             // A real one takes its time, and other things happen meanwhile.
             tokio::task::yield_now().await;
             let mut state = self.state();
-            let fault = state.fault.take();
+            let fault = match state.fault.take() {
+                Some((0, fault)) => Some(fault),
+                later => {
+                    state.fault = later.map(|(flushes, fault)| (flushes - 1, fault));
+                    None
+                }
+            };
             let mut next = state.clone();
             let written = write(&mut next, flushes);
             if written.is_ok() && !matches!(fault, Some(Fault::Refused)) {

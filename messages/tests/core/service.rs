@@ -12,11 +12,13 @@ use messages::{
     committer::{CommitFailed, Commits, Committer, Entry},
     flusher::Flusher,
     journal::{FileJournal, Journal, Mark, MemoryJournal},
-    model::{Change, CloseReason, Create, Lifetime, StreamId, StreamName},
+    model::{
+        Change, CloseReason, Create, ForkPoint, Lifetime, Stamp, StreamId, StreamName, Writer,
+    },
     production::{Plan, Productions},
     recovery,
     store::{Store, StoreError},
-    stream::{Addition, Ground, Piece, Streams},
+    stream::{Addition, ForkRequest, Ground, NewStream, Piece, StreamError, Streams},
 };
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -253,4 +255,62 @@ async fn appends_commit_for_each_other_where_no_thread_does() {
     assert!(
         streams.append(&streams.find(&names[0]).await.unwrap(), add("x", false)).await.is_err()
     );
+}
+
+/// What a stream begins with counts like everything else.
+#[tokio::test]
+async fn a_stream_never_grows_past_its_cap() {
+    let store = Arc::new(MemoryStore::default());
+    let machine = Machine { stream_bytes_max: 10, ..Machine::new(store) };
+    let mut world = World::start(&machine).await.unwrap();
+    let streams = world.streams.clone();
+    let new = |name: &str, body: &str, source: Option<&str>| {
+        let fork = source.map(|source| ForkRequest {
+            source: source.parse().unwrap(),
+            point: ForkPoint::default(),
+        });
+        let empty = NewStream::empty(name.parse().unwrap(), "text/plain");
+        NewStream { body: body.to_owned().into(), fork, ..empty }
+    };
+    for (new, fits) in [
+        (new("a", "0123456789x", None), false),
+        (new("a", "012345", None), true),
+        (new("b", "6789x", Some("a")), false),
+        (new("b", "6789", Some("a")), true),
+    ] {
+        let ensured = world.drive(streams.ensure(new)).await.unwrap();
+        let is_too_long = matches!(ensured, Err(StreamError::TooLong { .. }));
+        assert_eq!((ensured.is_ok(), is_too_long), (fits, !fits));
+    }
+}
+
+/// It would have no place of its own in the stream, and after a crash nobody could tell whether it
+/// has been there.
+#[tokio::test]
+async fn a_producer_adds_something_or_closes() {
+    let machine = Machine::new(Arc::new(MemoryStore::default()));
+    let mut world = World::start(&machine).await.unwrap();
+    let streams = world.streams.clone();
+    let name: StreamName = "a".parse().unwrap();
+    let created = world.drive(streams.ensure(NewStream::empty(name.clone(), "text/plain"))).await;
+    let channel = created.unwrap().unwrap().channel;
+    let stamp = Some(Stamp { producer: "p".into(), epoch: 0, seq: 0 });
+    let nothing = Addition { writer: Writer { stamp, seq: None }, ..Addition::default() };
+    let close = Addition { close: Some(CloseReason::Finished), ..nothing.clone() };
+    let refused = world.drive(streams.append(&channel, nothing)).await.unwrap();
+    assert_eq!(refused, Err(StreamError::NoMessages));
+    let closed = world.drive(streams.append(&channel, close.clone())).await.unwrap().unwrap();
+    assert!(closed.closed && !closed.duplicate);
+    for flush in [false, true, true] {
+        if flush {
+            world.flusher.flush().await.unwrap();
+        }
+        world = World::start(&machine).await.unwrap();
+        let (streams, close) = (world.streams.clone(), close.clone());
+        let channel = streams.find(&name).await.unwrap();
+        let again = world.drive(async move { streams.append(&channel, close).await }).await;
+        let again = again.unwrap().unwrap();
+        assert!(again.closed && again.duplicate, "{again:?}");
+        assert_eq!(again.seq, Some(0));
+    }
 }

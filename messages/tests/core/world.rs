@@ -32,6 +32,7 @@ pub struct Machine {
     /// Whether the journal waits for the disk.
     pub barrier: bool,
     pub window_bytes: usize,
+    pub stream_bytes_max: u64,
     pub log: Arc<Mutex<Log>>,
 }
 
@@ -47,7 +48,8 @@ pub struct Log {
 impl Machine {
     pub fn new(store: Arc<dyn Store>) -> Self {
         let (disk, clock) = (SimDisk::default(), ManualClock::new());
-        Self { disk, store, clock, barrier: true, window_bytes: 0, log: Arc::default() }
+        let (stream_bytes_max, log) = (1 << 30, Arc::default());
+        Self { disk, store, clock, barrier: true, window_bytes: 0, stream_bytes_max, log }
     }
 }
 
@@ -94,7 +96,7 @@ impl World {
     /// # Errors
     /// What the journal says when it cannot be opened.
     pub async fn start(machine: &Machine) -> anyhow::Result<Self> {
-        let Machine { disk, store, clock, barrier, window_bytes, log } = machine;
+        let Machine { disk, store, clock, barrier, window_bytes, stream_bytes_max, log } = machine;
         let (journal, replay) = FileJournal::open(Box::new(disk.clone()), SEGMENT_BYTES, *barrier)?;
         let start = store.count_start().await?;
         let budget = Budget::new(64 << 20);
@@ -107,7 +109,7 @@ impl World {
             memory: memory.clone(),
             clock: clock.clone(),
             start,
-            stream_bytes_max: 1 << 30,
+            stream_bytes_max: *stream_bytes_max,
         }));
         let now_ms = clock.now_ms();
         let replayed = replay.changes.clone();
