@@ -167,6 +167,10 @@ impl Subscriptions {
     fn remove(&mut self, key: Key) {
         if let Some(subscription) = self.all.remove(&key) {
             self.keys.remove(&subscription.label);
+            if subscription.state == State::Hungry {
+                // While the store does not answer, nobody takes them from there.
+                self.hungry.retain(|hungry| *hungry != key);
+            }
             // A page that is on its way is counted until it is here.
             if subscription.has_page && subscription.state != State::Loading {
                 self.pages -= 1;
