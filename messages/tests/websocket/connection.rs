@@ -159,7 +159,7 @@ async fn a_silent_client_is_given_up_and_a_quiet_one_is_not() {
 /// the server no memory.
 #[tokio::test]
 async fn a_slow_reader_is_kept_and_costs_nothing() {
-    let setup = Setup::new().await.with(&["--reader-stall-secs", "3", "--log", "warn"]);
+    let setup = Setup::new().await.with(&["--reader-stall-secs", "8", "--log", "warn"]);
     let server = setup.start().await;
     let bytes = noise(7, 24 << 20);
     create(&server, "big", BINARY, "").await;
@@ -195,6 +195,6 @@ async fn a_slow_reader_is_kept_and_costs_nothing() {
     // The others take nothing any more.
     drop(slow.pop());
     let (mut stalled, _) = slow.pop().expect("a socket");
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
     assert_ne!(stalled.closed().await, 1012);
 }
