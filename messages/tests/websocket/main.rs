@@ -13,6 +13,7 @@ mod client;
 mod connection;
 mod example;
 mod many;
+mod model;
 mod read;
 
 use bytes::Bytes;

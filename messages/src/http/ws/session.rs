@@ -94,8 +94,9 @@ impl Session {
             sent: false,
             came: false,
         };
-        let (beat, stall) = (session.beat_ms().div_ceil(1000), session.app.reader_stall.as_secs());
-        session.answer(answer::hello(beat, stall, session.principal.expires_at_ms()));
+        let heartbeat = session.heartbeat_ms().div_ceil(1000);
+        let stall = session.app.reader_stall.as_secs();
+        session.answer(answer::hello(heartbeat, stall, session.principal.expires_at_ms()));
         session
     }
 
@@ -116,9 +117,12 @@ impl Session {
 
     async fn serve(&mut self, lease: &Lease) -> End {
         let mut stop = std::pin::pin!(lease.stop.cancelled());
-        let beat = Duration::from_millis(self.beat_ms());
+        // One beat sees that nothing was sent since the one before it, which was right behind
+        // something: so twice as often as is promised.
+        let beat_ms = self.heartbeat_ms() / 2;
+        let beat = Duration::from_millis(beat_ms);
         // Not all of those who came at once at the same time.
-        let first = Duration::from_millis(jitter(self.beat_ms()));
+        let first = Duration::from_millis(jitter(beat_ms));
         let mut beats = interval_at(Instant::now() + first, beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -138,8 +142,9 @@ impl Session {
         }
     }
 
-    fn beat_ms(&self) -> u64 {
-        // Often enough for the stall to be seen in time.
+    /// A client hears something at least this often.
+    fn heartbeat_ms(&self) -> u64 {
+        // Often enough for a stall to be seen in time.
         (SOCKET_HEARTBEAT_SECS * 1000).min(self.app.reader_stall.as_millis() as u64 / 3)
     }
 

@@ -149,9 +149,12 @@ impl Subscription {
         self.data(&part)
     }
 
-    /// The last frame of a subscription that cannot go on. Its offset is where another one would.
+    /// The last frame of a subscription that cannot go on. Its offset is where another one would, if
+    /// it has begun at all.
     pub fn failure(&self, error: impl Into<Problem>) -> String {
-        answer::error(None, Some(&self.label), &error.into().at(self.at))
+        let problem = error.into();
+        let problem = if self.state == State::Opening { problem } else { problem.at(self.at) };
+        answer::error(None, Some(&self.label), &problem)
     }
 
     fn idle(&mut self) -> Turn {

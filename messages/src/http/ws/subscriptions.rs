@@ -38,7 +38,8 @@ type Key = u64;
 pub(super) struct Subscriptions {
     streams: Arc<Streams>,
     keys: HashMap<Label, Key>,
-    all: HashMap<Key, Subscription>,
+    /// Boxed, because a table is never full and they are large.
+    all: HashMap<Key, Box<Subscription>>,
     next_key: Key,
     ready: VecDeque<Key>,
     hungry: VecDeque<Key>,
@@ -100,7 +101,8 @@ impl Subscriptions {
         let key = self.next_key;
         self.next_key += 1;
         self.keys.insert(sub.clone(), key);
-        self.all.insert(key, Subscription::opening(sub, stream.clone(), reading, window));
+        let subscription = Subscription::opening(sub, stream.clone(), reading, window);
+        self.all.insert(key, Box::new(subscription));
         let streams = self.streams.clone();
         let open = async move { Opened { key, id, found: open(streams, stream, start).await } };
         self.opening.push(open.boxed());
@@ -165,6 +167,10 @@ impl Subscriptions {
     fn remove(&mut self, key: Key) {
         if let Some(subscription) = self.all.remove(&key) {
             self.keys.remove(&subscription.label);
+            if subscription.state == State::Hungry {
+                // While the store does not answer, nobody takes them from there.
+                self.hungry.retain(|hungry| *hungry != key);
+            }
             // A page that is on its way is counted until it is here.
             if subscription.has_page && subscription.state != State::Loading {
                 self.pages -= 1;
