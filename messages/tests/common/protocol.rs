@@ -83,7 +83,7 @@ impl TestServer {
         let target = at(name, &format!("?offset={offset}&live=sse"));
         let reader = self.open(request(Method::GET, &target, headers, Bytes::new())).await;
         assert_eq!(reader.status, 200);
-        Events { reader, buffer: Vec::new() }
+        Events::new(reader)
     }
 }
 
@@ -123,6 +123,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// The events of a response.
+    pub fn new(reader: Reader) -> Self {
+        Self { reader, buffer: Vec::new() }
+    }
+
     /// The next event, comment or setting; `None` at the proper end.
     pub async fn any(&mut self) -> Option<Event> {
         loop {

@@ -6,7 +6,6 @@ mod durable;
 mod plain;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
