@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct Budget {
     room: Arc<Semaphore>,
-    /// What a replay has taken although it was not there. Paid before room is given back.
+    /// What was taken although it was not there. Paid before room is given back.
     debt: Arc<AtomicUsize>,
 }
 
@@ -55,8 +55,9 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` that are there already, whether there is room or not: a replay must not wait.
-    pub fn take_replayed(&self, bytes: usize) {
+    /// Takes `bytes` whether there is room or not: for what is there already, as after a replay, and
+    /// for what must not wait.
+    pub fn take_at_once(&self, bytes: usize) {
         let taken = self.room.forget_permits(bytes);
         self.debt.fetch_add(bytes - taken, Ordering::Relaxed);
     }
@@ -108,9 +109,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_replay_takes_beyond_the_budget_is_paid_back_first() {
+    async fn what_is_taken_beyond_the_budget_is_paid_back_first() {
         let budget = Budget::new(100);
-        budget.take_replayed(250);
+        budget.take_at_once(250);
         budget.give_back(120);
         assert_eq!(budget.room.available_permits(), 0);
         budget.give_back(130);

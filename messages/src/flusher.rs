@@ -125,8 +125,9 @@ impl Flusher {
         let mark = self.commits.published();
         let mut dirty = self.commits.take_dirty();
         // An earlier life of a name leaves the store before the next one enters it. Whenever a new
-        // life is on the list, the end of the earlier one is visible.
-        dirty.sort_by_key(|channel| !channel.is_gone());
+        // life is on the list, the end of the earlier one is visible. And a stream enters before
+        // those that branch off from it, which began later.
+        dirty.sort_by_cached_key(|channel| (!channel.is_gone(), channel.id()));
         let mut waiting: VecDeque<Waiting> = dirty
             .into_iter()
             .map(|channel| Waiting { target: channel.durable(), channel })

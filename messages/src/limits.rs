@@ -126,14 +126,18 @@ pub const PRODUCTION_LINES_MAX: u64 = 1_000_000;
 pub const PRODUCTIONS_MAX: usize = 100_000;
 
 /// The row of a stream that lives while it is used says at least this much more than it must, so that
-/// uses in between need not be written down.
-pub const TOUCH_SLACK_MS_MIN: u64 = 1_000;
+/// uses in between need not be written down. Half of it is more than what lies between two looks at
+/// who is connected, and a flush.
+pub const TOUCH_SLACK_MS_MIN: u64 = 15_000;
 
 /// And at most this much.
 pub const TOUCH_SLACK_MS_MAX: u64 = 600_000;
 
-/// Expired streams that are looked up at once.
-pub const REAP_STREAMS_MAX: u32 = 256;
+/// Streams that are over and looked up at once.
+pub const REAP_STREAMS_MAX: u32 = 4096;
+
+/// Then the flusher gets this long to remove them before more are looked up.
+pub const REAP_PAUSE_MS: u64 = 500;
 
 /// What one answer to a catch-up read holds; the rest is another request. Clients that only want to
 /// catch up may ask but once.
@@ -250,3 +254,49 @@ pub const LIST_PAGE_ROWS: usize = 4_096;
 
 /// Changes of subscriptions that are stored in one transaction.
 pub const SUBSCRIPTION_SAVES_MAX: usize = 256;
+
+/// Subscriptions on one socket. Each costs about 1 KiB; whoever needs more opens another socket.
+pub const SOCKET_SUBSCRIPTIONS_MAX: usize = 4096;
+
+/// A frame from a client of a socket: an append of about that size, or anything else.
+pub const SOCKET_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// What a client calls its subscriptions and requests.
+pub const SOCKET_LABEL_BYTES_MAX: usize = 64;
+
+/// Appends of one socket that are not answered yet. Past this, nothing more is read from it.
+pub const SOCKET_APPENDS_MAX: usize = 64;
+
+/// And what they may hold together.
+pub const SOCKET_APPENDS_BYTES_MAX: usize = 4 << 20;
+
+/// Answers that wait until a client takes them. Past this, nothing more is read from it.
+pub const SOCKET_ANSWERS_MAX: usize = 64;
+
+/// Frames in a row that make no sense. After that the client is sent away.
+pub const SOCKET_BAD_FRAMES_MAX: u32 = 16;
+
+/// What one frame holds of a stream, as long as no single message is larger: small enough for
+/// the others to have their turn soon.
+pub const SOCKET_DATA_BYTES_MAX: usize = 32 << 10;
+
+/// Subscriptions of one socket that hold a page of the store, or wait for one, at once. The others
+/// wait for their turn, so that a client that comes back to thousands of streams costs no more than
+/// a few readers.
+pub const SOCKET_PAGES_MAX: usize = 4;
+
+/// What a socket reads at once. It has the memory for it also when it is idle.
+pub const SOCKET_READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// What waits in memory for the network before it is written.
+pub const SOCKET_WRITE_BUFFER_BYTES: usize = 16 << 10;
+
+/// One frame more than that: a message of [`APPEND_BYTES_MAX`] and what is around it.
+pub const SOCKET_WRITE_BUFFER_BYTES_MAX: usize = 16 << 20;
+
+/// A socket on which nothing is said is asked this often whether it still lives.
+pub const SOCKET_HEARTBEAT_SECS: u64 = 25;
+
+/// When a socket ends, its last appends are waited for, its answers are sent, and the other side
+/// closes, all within this.
+pub const SOCKET_CLOSE_WAIT_MS_MAX: u64 = 3_000;

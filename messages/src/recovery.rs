@@ -33,7 +33,10 @@ pub enum RecoveryError {
 
 /// The channels that a journal speaks of, as they are after it.
 pub struct Recovered {
-    /// For the flusher: a life that was replaced comes before the one that replaces it.
+    /// Deleted or replaced, with rows that are still there: until those have gone, nobody may find
+    /// them in the store.
+    gone: Vec<Arc<Channel>>,
+    /// For the flusher.
     dirty: Vec<Arc<Channel>>,
     live: Vec<Arc<Channel>>,
     cost: usize,
@@ -53,31 +56,27 @@ pub async fn recover(
         [Some(*id), replaces(change), fork(change).map(|fork| fork.source)].into_iter().flatten()
     });
     let stored = load(store, ids.collect()).await?;
-    // A life that was deleted and then replaced is replaced: its name belongs to another.
-    let deleted = changes.iter().filter_map(|(id, change)| deletes(*id, change));
-    let replaced = changes.iter().filter_map(|(_, change)| replaces(change));
-    let gone = deleted
-        .map(|id| (id, Over::Deleted))
-        .chain(replaced.map(|id| (id, Over::Replaced)))
+    let gone: BTreeSet<StreamId> = changes
+        .iter()
+        .flat_map(|(id, change)| [replaces(change), deletes(*id, change)])
+        .flatten()
         .collect();
     let mut recovery = Recovery { gone, channels: BTreeMap::new(), memory, now_ms };
-    let mut recovered = Recovered { dirty: Vec::new(), live: Vec::new(), cost: 0 };
+    let mut recovered =
+        Recovered { gone: Vec::new(), dirty: Vec::new(), live: Vec::new(), cost: 0 };
     // In the order of their identities, in which a source comes before its forks.
     for stream in stored.into_values() {
-        let Some(gone) = recovery.load(stream)? else { continue };
-        if gone.over() == Some(Over::Deleted) {
-            // Until its row is removed, whoever looks for the name must not find it in the store.
-            recovered.live.push(gone.clone());
-        }
-        recovered.dirty.push(gone);
+        recovered.gone.extend(recovery.load(stream)?);
     }
     let mut changed = BTreeSet::new();
     for (id, change) in changes {
-        if recovery.gone.contains_key(&id) {
+        if recovery.gone.contains(&id) {
             continue;
         }
         let channel = recovery.channel(id, &change)?;
         if let Some(cost) = channel.replay(change)? {
+            // Whenever it was: the time since has not been its own fault.
+            channel.touch(now_ms);
             recovered.cost += cost;
             if changed.insert(id) {
                 recovered.dirty.push(channel);
@@ -110,8 +109,8 @@ async fn load(
 
 /// Channels on their way back into memory.
 struct Recovery<'a> {
-    /// Streams of which nothing is to be kept, and why.
-    gone: BTreeMap<StreamId, Over>,
+    /// Streams of which nothing is to be kept.
+    gone: BTreeSet<StreamId>,
     channels: BTreeMap<StreamId, Arc<Channel>>,
     memory: &'a Arc<WindowMemory>,
     now_ms: u64,
@@ -131,22 +130,20 @@ impl Recovery<'_> {
     /// Takes up what the store has. One that is gone is given back, for its rows to be removed.
     fn load(&mut self, stream: StoredStream) -> Result<Option<Arc<Channel>>, HistoryMismatch> {
         let id = stream.id;
-        if let Some(over) = self.gone.get(&id).copied() {
-            if let Some(source) =
-                stream.fork.as_ref().and_then(|fork| self.channels.get(&fork.source))
-            {
+        if self.gone.contains(&id) {
+            // As long as its row is there, the store counts it for its source, which must therefore
+            // stay in memory. A source that is gone, too, does not matter.
+            let source =
+                stream.fork.as_ref().and_then(|fork| self.channels.get(&fork.source)).cloned();
+            if let Some(source) = &source {
                 let mut source = source.writer();
                 source.forks = source.forks.saturating_sub(1);
             }
-            // Whatever it branches off from, nobody will read it.
-            let alone = StoredStream { fork: None, ..stream };
-            let channel = Arc::new(Channel::load(alone, None, self.memory.clone()));
-            channel.writer().over = Some(over);
-            let _ = if over == Over::Deleted {
-                channel.publish(Change::Delete(Delete::Whole), 0)
-            } else {
-                channel.publish_replaced()
-            };
+            let fork = stream.fork.filter(|_| source.is_some());
+            let stream = StoredStream { fork, ..stream };
+            let channel = Arc::new(Channel::load(stream, source, self.memory.clone()));
+            channel.writer().over = Some(Over::Deleted);
+            let _ = channel.publish(Change::Delete(Delete::Whole), 0);
             return Ok(Some(channel));
         }
         let source = self.source(id, stream.fork.as_ref())?;
@@ -203,7 +200,7 @@ impl Recovered {
     /// How many streams have something that the store lacks.
     #[must_use]
     pub fn unstored(&self) -> usize {
-        self.dirty.len()
+        self.gone.len() + self.dirty.len()
     }
 
     /// The streams that the journal says are open and tied.
@@ -218,9 +215,11 @@ impl Recovered {
 
     /// Puts the channels into their places, before anybody else uses any of these.
     pub fn install(self, streams: &Streams, commits: &Commits, budget: &Budget) {
-        budget.take_replayed(self.cost);
+        budget.take_at_once(self.cost);
         commits.changes().note(&self.dirty);
-        commits.push_dirty(self.dirty);
+        commits.push_dirty(self.gone.iter().cloned().chain(self.dirty));
+        // A name may live again.
+        self.gone.into_iter().for_each(|channel| streams.restore(channel));
         self.live.into_iter().for_each(|channel| streams.restore(channel));
     }
 }
@@ -239,17 +238,11 @@ pub async fn close_orphans(
     let names: BTreeSet<StreamName> =
         stored.into_iter().map(|stream| stream.name).chain(unstored.iter().cloned()).collect();
     let closings = names.into_iter().map(|name| async move {
-        let channel = streams.find(&name).await?;
-        let is_orphan = {
-            let state = channel.writer();
-            state.tied && state.closed.is_none()
-        };
-        if is_orphan {
-            let close = Some(CloseReason::Interrupted);
-            let addition = Addition { tied: true, close, ..Addition::default() };
-            streams.append_patiently(&channel, addition).await?;
+        match close_orphan(streams, &name).await {
+            // One that was deleted, or whose time is over, is nobody's.
+            Err(StreamError::NotFound | StreamError::Hidden) => Ok(0),
+            closed => closed.map(usize::from),
         }
-        Ok::<_, OrphanError>(usize::from(is_orphan))
     });
     let mut closings = futures::stream::iter(closings).buffer_unordered(CLOSING_MAX);
     let mut closed = 0;
@@ -257,6 +250,21 @@ pub async fn close_orphans(
         closed += result?;
     }
     Ok(closed)
+}
+
+/// Returns whether it was one.
+async fn close_orphan(streams: &Streams, name: &StreamName) -> Result<bool, StreamError> {
+    let channel = streams.find(name).await?;
+    let is_orphan = {
+        let state = channel.writer();
+        state.tied && state.closed.is_none()
+    };
+    if is_orphan {
+        let close = Some(CloseReason::Interrupted);
+        let addition = Addition { tied: true, close, ..Addition::default() };
+        streams.append_patiently(&channel, addition).await?;
+    }
+    Ok(is_orphan)
 }
 
 /// Why orphans could not be closed.

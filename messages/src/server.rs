@@ -10,7 +10,7 @@ use crate::{
     flusher::Flusher,
     http::{self, App, Gate},
     journal::{FileJournal, Journal, Mark, MemoryJournal, Replay, disk::RealDisk},
-    limits::{FLUSH_EARLY_BYTES, SWEEP_INTERVAL_MS},
+    limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
     quota::Quotas,
@@ -315,7 +315,9 @@ async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {
         ticks.tick().await;
         streams.sweep();
         // What cannot be done now is done the next time.
-        while let Ok(true) = streams.reap().await {}
         quotas.sweep();
+        while let Ok(true) = streams.reap().await {
+            tokio::time::sleep(Duration::from_millis(REAP_PAUSE_MS)).await;
+        }
     }
 }

@@ -195,15 +195,18 @@ async fn the_creator_of_a_stream_says_what_it_is(setup: Setup) {
             "x".into(),
         )
     };
-    server.send(put("json", "application/json; charset=utf-8")).await;
-    server.send(put("json", "text/html")).await;
+    server.send(put("lines", "application/x-ndjson; charset=utf-8")).await;
+    server.send(put("lines", "text/html")).await;
+    // Messages are no bytes.
+    server.send(put("json", "application/json")).await.problem(409, "json_stream");
+    server.get("/?id=json").await.problem(404, "stream_not_found");
     server.put("/?id=plain", "x").await;
     let kind = async |server: &TestServer, id: &str| {
         server.head(&format!("/?id={id}")).await.header("content-type").to_owned()
     };
-    assert_eq!(kind(&server, "json").await, "application/json; charset=utf-8");
+    assert_eq!(kind(&server, "lines").await, "application/x-ndjson; charset=utf-8");
     let server = server.restart().await;
-    assert_eq!(kind(&server, "json").await, "application/json; charset=utf-8");
+    assert_eq!(kind(&server, "lines").await, "application/x-ndjson; charset=utf-8");
     assert_eq!(kind(&server, "plain").await, "application/octet-stream");
     server.send(put("long", &"x".repeat(257))).await.problem(400, "bad_content_type");
     server.get("/?id=long").await.problem(404, "stream_not_found");

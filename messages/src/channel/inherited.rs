@@ -7,13 +7,14 @@ use crate::{
 };
 
 impl Channel {
-    /// What there is at byte `position`.
+    /// What there is at byte `position`: whole records of at most `bytes_max` bytes together, or a
+    /// single one that is larger.
     #[must_use]
-    pub fn read(&self, position: u64) -> Glimpse {
+    pub fn read(&self, position: u64, bytes_max: usize) -> Glimpse {
         match self.source_of(position) {
-            Some(source) => self.read_inherited(source, position),
+            Some(source) => self.read_inherited(source, position, bytes_max),
             None => self.with_visible(|visible| {
-                visible.over().map_or_else(|| own(visible, position), Glimpse::Over)
+                visible.over().map_or_else(|| own(visible, position, bytes_max), Glimpse::Over)
             }),
         }
     }
@@ -23,13 +24,13 @@ impl Channel {
         self.source.as_ref().filter(|source| position < source.fork.at.bytes)
     }
 
-    fn read_inherited(&self, source: &Source, position: u64) -> Glimpse {
+    fn read_inherited(&self, source: &Source, position: u64, bytes_max: usize) -> Glimpse {
         let (over, tail, closed) =
             self.with_visible(|visible| (visible.over(), visible.tail(), visible.closed()));
         if let Some(over) = over {
             return Glimpse::Over(over);
         }
-        match source.part(position) {
+        match source.part(position, bytes_max) {
             None => Glimpse::Stored,
             Some(part) => {
                 let last = part.end.bytes == tail.bytes;
@@ -79,10 +80,10 @@ impl Channel {
 
 impl Source {
     /// What the fork has from here at `position`, whatever has become of this stream for others.
-    fn part(&self, position: u64) -> Option<Part> {
+    fn part(&self, position: u64, bytes_max: usize) -> Option<Part> {
         let mut part = match self.channel.source_of(position) {
-            Some(source) => source.part(position)?,
-            None => self.channel.with_visible(|visible| visible.part(position))?,
+            Some(source) => source.part(position, bytes_max)?,
+            None => self.channel.with_visible(|visible| visible.part(position, bytes_max))?,
         };
         if part.end.bytes >= self.fork.at.bytes {
             part.bytes.truncate((self.fork.at.bytes - position) as usize);
@@ -92,8 +93,8 @@ impl Source {
     }
 }
 
-fn own(visible: &mut Visible, position: u64) -> Glimpse {
-    match visible.part(position) {
+fn own(visible: &mut Visible, position: u64, bytes_max: usize) -> Glimpse {
+    match visible.part(position, bytes_max) {
         None => Glimpse::Stored,
         Some(part) if !part.bytes.is_empty() => Glimpse::Data(part),
         Some(_) => visible.closed().map_or(Glimpse::Tail, Glimpse::End),

@@ -2,6 +2,7 @@
 
 mod frame;
 mod inherited;
+mod lifetime;
 mod memory;
 mod visible;
 mod window;
@@ -11,9 +12,7 @@ pub use memory::WindowMemory;
 
 use crate::{
     admission::{Over, State},
-    limits::{
-        RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES, TOUCH_SLACK_MS_MAX, TOUCH_SLACK_MS_MIN,
-    },
+    limits::{RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES},
     model::{
         Append, Change, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset, StoredStream,
         StreamId, StreamName, Writer, Writers, holds_messages,
@@ -54,7 +53,7 @@ pub struct Channel {
     used_ms: AtomicU64,
     /// When the stream was last read or written: it may live as long as that happens.
     touched_ms: AtomicU64,
-    /// Until when the store lets it live.
+    /// When the row lets it go away; 0 for a row that does not say.
     stored_expires_ms: AtomicU64,
     /// On the list of changed channels.
     noticed: AtomicBool,
@@ -201,8 +200,8 @@ impl Channel {
     }
 
     /// The state for writers. What is admitted must be enqueued for commit before the guard is
-    /// dropped, so that positions reach the journal in order. Of a fork and its source, the fork is
-    /// locked first.
+    /// dropped, so that positions reach the journal in order. Of two channels, the one with the
+    /// smaller identity is locked first.
     pub fn writer(&self) -> MutexGuard<'_, State> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,55 +212,6 @@ impl Channel {
         let result = act(&mut visible);
         self.memory.change(before, visible.window_bytes());
         result
-    }
-
-    /// Remembers that somebody looked for the channel at `now_ms`, so that it stays in memory.
-    pub fn mark_used(&self, now_ms: u64) {
-        self.used_ms.store(now_ms, Relaxed);
-    }
-
-    /// When the channel was last looked for.
-    #[must_use]
-    pub fn used_ms(&self) -> u64 {
-        self.used_ms.load(Relaxed)
-    }
-
-    /// Remembers that the stream was read or written at `now_ms`, which prolongs a life that depends
-    /// on it. Returns whether the flusher has to be told, which is seldom: the row says a little more
-    /// than it must.
-    #[must_use]
-    pub fn touch(&self, now_ms: u64) -> bool {
-        if !matches!(self.lifetime, Lifetime::Idle { .. }) {
-            return false;
-        }
-        self.touched_ms.fetch_max(now_ms, Relaxed);
-        let stored = self.stored_expires_ms.load(Relaxed);
-        self.expires_ms() > Some(stored) && self.with_visible(Visible::mark_dirty)
-    }
-
-    /// When it goes away if nobody uses it any more.
-    fn expires_ms(&self) -> Option<u64> {
-        self.lifetime.expires_ms(self.touched_ms.load(Relaxed))
-    }
-
-    /// What the row is to say of that: later, so that not every use has to be written down.
-    fn padded_expires_ms(&self) -> Option<u64> {
-        let slack = match self.lifetime {
-            Lifetime::Idle { secs } => {
-                (secs.saturating_mul(1000) / 16).clamp(TOUCH_SLACK_MS_MIN, TOUCH_SLACK_MS_MAX)
-            }
-            _ => 0,
-        };
-        self.expires_ms().map(|ms| ms.saturating_add(slack).min(i64::MAX as u64))
-    }
-
-    /// Whether its time is over at `now_ms`. A stream that lives while it is used is used by whoever
-    /// is connected to it.
-    #[must_use]
-    pub fn is_expired(&self, now_ms: u64) -> bool {
-        let in_use =
-            matches!(self.lifetime, Lifetime::Idle { .. }) && self.wake.receiver_count() > 0;
-        !in_use && self.expires_ms().is_some_and(|ms| ms <= now_ms)
     }
 
     /// Goes on the list of changed channels. Returns whether it was not there yet.
@@ -381,13 +331,13 @@ impl Channel {
             tied: false,
             closed: None,
             lifetime: self.lifetime,
-            expires_ms: self.padded_expires_ms(),
+            expires_ms: self.row_expires_ms(),
             fork: self.fork().cloned(),
             hidden: false,
             forks: 0,
             writers: Writers::default(),
         };
-        self.with_visible(|visible| visible.flush(stream, self.expires_ms()))
+        self.with_visible(|visible| visible.flush(stream, self.due_expires_ms()))
     }
 
     /// The store has what `flush` says. At most `keep` bytes of what is stored stay in memory.
@@ -402,6 +352,13 @@ impl Channel {
         self.with_visible(|visible| visible.resync(row));
     }
 
+    /// Puts the channel on the list of the flusher, for more than a change that is published. Returns
+    /// whether it was not on it.
+    #[must_use]
+    pub fn mark_dirty(&self) -> bool {
+        self.with_visible(Visible::mark_dirty)
+    }
+
     /// Where the durable content ends.
     #[must_use]
     pub fn durable(&self) -> Offset {
@@ -412,7 +369,7 @@ impl Channel {
     /// gets back for changes that never needed a row.
     #[must_use]
     pub fn settle(&self) -> Option<usize> {
-        self.with_visible(|visible| visible.settle(self.expires_ms()))
+        self.with_visible(|visible| visible.settle(self.due_expires_ms()))
     }
 
     /// Whether the rows of the stream should be merged now: `many` were added, or it is complete.
@@ -465,7 +422,10 @@ pub fn change_cost(change: &Change) -> usize {
 /// What an append takes from the budget until it is stored.
 #[must_use]
 pub fn append_cost(records: usize, bytes: usize, writer: &Writer) -> usize {
-    let writer = if writer.is_nobody() { 0 } else { RECORD_OVERHEAD_BYTES };
+    let Writer { stamp, seq } = writer;
+    let texts = [stamp.as_ref().map(|stamp| &stamp.producer), seq.as_ref()];
+    let writer =
+        texts.into_iter().flatten().map(|text| RECORD_OVERHEAD_BYTES + text.len()).sum::<usize>();
     let lengths = if records > 1 { records * size_of::<u32>() } else { 0 };
     RECORD_OVERHEAD_BYTES + bytes + lengths + writer
 }

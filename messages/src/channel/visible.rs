@@ -3,7 +3,7 @@
 use super::{Part, Status, window::Window};
 use crate::{
     admission::Over,
-    limits::{FLUSH_BYTES_MAX, READ_BYTES_MAX},
+    limits::FLUSH_BYTES_MAX,
     model::{
         Append, Change, Chunk, CloseReason, Delete, Flush, Offset, Producer, StoredStream, Writer,
         Writers,
@@ -90,8 +90,8 @@ impl Visible {
     }
 
     /// What comes from `position` on: `None` when it has left memory; no bytes at the end.
-    pub fn part(&mut self, position: u64) -> Option<Part> {
-        let (bytes, end) = self.window.read(position, READ_BYTES_MAX)?;
+    pub fn part(&mut self, position: u64, bytes_max: usize) -> Option<Part> {
+        let (bytes, end) = self.window.read(position, bytes_max)?;
         let last = end == self.window.end();
         Some(Part { bytes, end, last, closed: self.closed.filter(|_| last) })
     }
@@ -153,9 +153,10 @@ impl Visible {
         self.wrote.clear();
     }
 
-    /// Puts the stream on the list of the flusher. Returns whether it was not on it.
+    /// Puts the stream on the list of the flusher. Returns whether it was not on it. There is nothing
+    /// to write of one whose creation is not durable.
     pub fn mark_dirty(&mut self) -> bool {
-        !std::mem::replace(&mut self.dirty, true)
+        self.created && !std::mem::replace(&mut self.dirty, true)
     }
 
     /// Whether nothing of the stream is to be kept.

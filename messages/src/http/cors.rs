@@ -4,7 +4,7 @@ use super::{
     problem::{PRODUCER_EPOCH, STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET},
     protocol::EXPOSED,
 };
-use axum::http::{HeaderName, HeaderValue, Method, Request, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use futures::future::Either;
 use std::{
     sync::Arc,
@@ -32,6 +32,19 @@ impl Origins {
         }
         let value = |origin: &String| HeaderValue::from_str(origin.trim_end_matches('/')).ok();
         Self::Some(origins.iter().filter(|origin| *origin != "none").filter_map(value).collect())
+    }
+
+    /// Whether a page of the origin in `headers` may open a socket, which no browser asks before:
+    /// those of this server itself always may.
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
+        let (Self::Some(list), Some(origin)) = (self, headers.get(header::ORIGIN)) else {
+            return true;
+        };
+        let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        let schemes = [&b"http://"[..], b"https://"];
+        let own =
+            schemes.iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
+        own || list.contains(origin)
     }
 
     fn layer(&self) -> CorsLayer {

@@ -54,6 +54,16 @@ impl Gate {
         self.auth.is_open()
     }
 
+    /// Whoever shows `token` on a connection that is open already.
+    pub(super) async fn token(&self, token: &str) -> Result<Arc<Principal>, Problem> {
+        self.enter(Credential::Token(token)).await
+    }
+
+    /// Counts a request of `principal` that came on a connection that is open already.
+    pub(super) fn request(&self, principal: &Principal) -> Result<(), Problem> {
+        Ok(self.quotas.request(principal.subject())?)
+    }
+
     async fn enter(&self, credential: Credential<'_>) -> Result<Arc<Principal>, Problem> {
         let principal = self.auth.authenticate(credential).await?;
         self.quotas.request(principal.subject())?;

@@ -4,6 +4,7 @@ mod body;
 mod content_type;
 mod cors;
 mod credentials;
+mod encoding;
 mod gate;
 mod health;
 mod jitter;
@@ -17,6 +18,7 @@ mod serve;
 mod subscriptions;
 mod tokens;
 mod upload;
+mod ws;
 
 pub use credentials::bearer_of_subprotocols;
 pub use gate::Gate;
@@ -60,6 +62,8 @@ pub struct App {
     long_poll: Duration,
     /// About how long a reader of events may stay.
     sse: Duration,
+    /// How long a client may take nothing and say nothing.
+    reader_stall: Duration,
     /// What clients see this server as; `None` for as they ask for it.
     public_url: Option<Arc<str>>,
     /// Web pages of whom may use it.
@@ -89,6 +93,7 @@ impl App {
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
+            reader_stall: Duration::from_secs(config.reader_stall_secs),
             public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Origins::new(&config.cors_origins),
             stop,
@@ -141,6 +146,8 @@ pub fn service(app: App) -> impl HttpService {
         .route("/v1/stream/{*name}", any(protocol::serve))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
+        .route("/ws", any(ws::open))
+        .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
         .route("/v1/stream/__ds/", any(subscriptions::serve))
         .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))

@@ -114,6 +114,24 @@ impl Problem {
         })
     }
 
+    /// What of it goes into a frame of a socket.
+    pub fn frame(&self) -> ProblemFrame<'_> {
+        let more = &self.more;
+        let number =
+            |name| more.producer.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+        ProblemFrame {
+            code: self.code,
+            detail: &self.detail,
+            status: self.status.as_u16(),
+            offset: more.tail.map(|tail| tail.to_string()),
+            reason: more.closed,
+            epoch: number(PRODUCER_EPOCH),
+            expected: number(PRODUCER_EXPECTED_SEQ),
+            received: number(PRODUCER_RECEIVED_SEQ),
+            retry_after_secs: more.retry_after_secs,
+        }
+    }
+
     fn producer(self, numbers: impl IntoIterator<Item = (HeaderName, u64)>) -> Self {
         self.with(|more| more.producer = numbers.into_iter().collect())
     }
@@ -292,6 +310,26 @@ struct Document<'a> {
     offset: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+}
+
+/// A problem where there are no headers: all that helps to go on is a member.
+#[derive(Serialize)]
+pub(super) struct ProblemFrame<'a> {
+    code: &'a str,
+    detail: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_secs: Option<u64>,
 }
 
 /// A JSON document for people with a terminal: on a line of its own.

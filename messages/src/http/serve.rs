@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::{
     body::Body,
-    http::{Request, StatusCode},
+    http::{Request, StatusCode, header},
 };
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
@@ -27,9 +27,12 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::ServiceExt;
 
 /// Connections that the system may hold before they are accepted.
@@ -59,6 +62,18 @@ impl Serving {
             stall: Duration::from_secs(config.reader_stall_secs),
         }
     }
+}
+
+/// What a request takes along that turns its connection into something else. Whoever holds it is one
+/// of the connections that are counted and waited for, although HTTP has let go of it.
+#[derive(Clone)]
+pub(super) struct Lease {
+    /// The server stops: the connection has to end soon.
+    pub stop: CancellationToken,
+    /// It has taken too long, and ends at once.
+    pub cut_off: CancellationToken,
+    _place: Arc<OwnedSemaphorePermit>,
+    _counted: TaskTrackerToken,
 }
 
 /// Binds a listening socket. It is not accepted from before [`serve`].
@@ -104,14 +119,19 @@ pub async fn serve(
             let _ = stream.try_write(&too_many);
             continue;
         };
-        let connection = connection(stream, service.clone(), serving, stop.clone());
+        let lease = Lease {
+            stop: stop.clone(),
+            cut_off: cut_off.clone(),
+            _place: Arc::new(place),
+            _counted: connections.token(),
+        };
+        let connection = connection(stream, service.clone(), serving, lease);
         let cut_off = cut_off.clone();
         connections.spawn(async move {
             tokio::select! {
                 () = connection => {}
                 () = cut_off.cancelled() => {}
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -119,26 +139,25 @@ pub async fn serve(
     connections.wait().await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    service: impl HttpService,
-    serving: Serving,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, service: impl HttpService, serving: Serving, lease: Lease) {
     if let Err(error) = prepare(&stream, serving.stall) {
         tracing::debug!(%error, "socket options");
     }
     let begun = Arc::new(AtomicBool::new(false));
-    let begins = begun.clone();
-    let service = service.map_request(move |request: Request<Incoming>| {
+    let (begins, stop) = (begun.clone(), lease.stop.clone());
+    let service = service.map_request(move |mut request: Request<Incoming>| {
         begins.store(true, Ordering::Relaxed);
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(lease.clone());
+        }
         request.map(Body::new)
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(serving.head_wait)
         .max_buf_size(REQUEST_HEAD_BYTES_MAX);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let service = TowerToHyperService::new(service);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,

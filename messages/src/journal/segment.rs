@@ -71,9 +71,13 @@ impl Scan {
         let mut scan = Self { last_batch: batch, whole: true, tag, ..Self::default() };
         // The second of the two that begin a segment says the same.
         let mut position = 2 * size;
+        let mut before = (0, position, batch);
         while let Some(Found { frame, batch, last, size }) =
             bytes.get(position..).and_then(|rest| codec::decode(rest, tag))
         {
+            if scan.whole {
+                before = (scan.changes.len(), position, scan.last_batch);
+            }
             match frame {
                 Frame::Change(stream, change)
                     if batch == scan.last_batch + u64::from(scan.whole) =>
@@ -88,6 +92,14 @@ impl Scan {
             if scan.sealed {
                 break;
             }
+        }
+        if !scan.whole && !scan.sealed {
+            // A batch happens whole or not at all. One in a sealed segment was shown in part by an
+            // earlier version of this program.
+            let count;
+            (count, position, scan.last_batch) = before;
+            scan.changes.truncate(count);
+            scan.whole = true;
         }
         scan.end = position as u64;
         Ok(scan)

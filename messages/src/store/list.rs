@@ -1,20 +1,36 @@
 //! Going through the streams of the store, by name and by age.
 
 use super::{
-    StoreError, rows,
-    sql::{SqlStore, find},
+    StoreError,
+    sql::SqlStore,
     statement::{Run, Statement, Value},
 };
-use crate::model::{StoredStream, StreamId, StreamName};
+use crate::model::{CloseReason, Offset, StreamId, StreamName};
 use futures::future::BoxFuture;
 
-const LIST_FROM: &str = concat!(find!(), " WHERE hidden = 0 AND name >= $1 ORDER BY name LIMIT $2");
+const LIST_FROM: &str = "SELECT id, name, records, bytes, closed FROM streams
+    WHERE hidden = 0 AND name >= $1 ORDER BY name LIMIT $2";
 
-const LIST_AFTER: &str = concat!(find!(), " WHERE hidden = 0 AND name > $1 ORDER BY name LIMIT $2");
+const LIST_AFTER: &str = "SELECT id, name, records, bytes, closed FROM streams
+    WHERE hidden = 0 AND name > $1 ORDER BY name LIMIT $2";
 
-const LIST_SINCE: &str = concat!(find!(), " WHERE hidden = 0 AND id >= $1 ORDER BY id LIMIT $2");
+const LIST_SINCE: &str = "SELECT id, name, records, bytes, closed FROM streams
+    WHERE hidden = 0 AND id >= $1 ORDER BY id LIMIT $2";
 
-/// A store that can be gone through. Hidden streams are left out, and who writes is not told.
+/// What a list says of a stream: no more than is needed to go through very many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// Its identity.
+    pub id: StreamId,
+    /// Its name.
+    pub name: StreamName,
+    /// Where its stored content ends.
+    pub tail: Offset,
+    /// Why it is closed; `None` while it is open.
+    pub closed: Option<CloseReason>,
+}
+
+/// A store that can be gone through. Hidden streams are left out.
 pub trait StreamList {
     /// The first streams whose names begin with `prefix` and come after `after`, in the order of the
     /// bytes of their names.
@@ -23,24 +39,42 @@ pub trait StreamList {
         prefix: &'a str,
         after: Option<&'a StreamName>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Vec<StreamEntry>, StoreError>>;
 
     /// The first streams with an id of at least `id`, by id.
     fn list_since(
         &self,
         id: StreamId,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StoreError>>;
+}
+
+/// id, name, records, bytes, closed
+type EntryRow = (i64, String, i64, i64, Option<String>);
+
+fn entry((id, name, records, bytes, closed): EntryRow) -> Result<StreamEntry, StoreError> {
+    let id = StreamId(id as u64);
+    let corrupt = |what| move || StoreError::Corrupt(id, what);
+    let closed = closed
+        .map(|word| CloseReason::from_word(&word).ok_or_else(corrupt("closed")))
+        .transpose()?;
+    let number = |value: i64| u64::try_from(value).map_err(|_| corrupt("position")());
+    Ok(StreamEntry {
+        id,
+        name: name.parse().map_err(|_| corrupt("name")())?,
+        tail: Offset { records: number(records)?, bytes: number(bytes)? },
+        closed,
+    })
 }
 
 impl<DB: Run> SqlStore<DB> {
-    async fn fetch_streams(
+    async fn fetch_entries(
         &self,
         statement: Statement<'_>,
-    ) -> Result<Vec<StoredStream>, StoreError> {
+    ) -> Result<Vec<StreamEntry>, StoreError> {
         let mut connection = self.readers.acquire().await?;
-        let found: Vec<rows::StreamRow> = DB::fetch(&mut connection, statement).await?;
-        found.into_iter().map(rows::stream).collect()
+        let found: Vec<EntryRow> = DB::fetch(&mut connection, statement).await?;
+        found.into_iter().map(entry).collect()
     }
 }
 
@@ -50,14 +84,14 @@ impl<DB: Run> StreamList for SqlStore<DB> {
         prefix: &'a str,
         after: Option<&'a StreamName>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Vec<StreamEntry>, StoreError>> {
         Box::pin(async move {
             let (text, from) = match after {
                 Some(after) if after.as_str() >= prefix => (LIST_AFTER, after.as_str()),
                 _ => (LIST_FROM, prefix),
             };
             let values = vec![Value::Text(from), Value::Int(limit as i64)];
-            let mut found = self.fetch_streams(Statement::fixed(text, values)).await?;
+            let mut found = self.fetch_entries(Statement::fixed(text, values)).await?;
             // Names with one prefix are neighbours.
             let count = found.partition_point(|stream| stream.name.as_str().starts_with(prefix));
             found.truncate(count);
@@ -69,8 +103,8 @@ impl<DB: Run> StreamList for SqlStore<DB> {
         &self,
         id: StreamId,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StoreError>> {
         let values = vec![Value::Int(id.0 as i64), Value::Int(limit as i64)];
-        Box::pin(self.fetch_streams(Statement::fixed(LIST_SINCE, values)))
+        Box::pin(self.fetch_entries(Statement::fixed(LIST_SINCE, values)))
     }
 }

@@ -8,7 +8,7 @@ mod sqlite;
 mod statement;
 mod subscriptions;
 
-pub use list::StreamList;
+pub use list::{StreamEntry, StreamList};
 pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,
     SubscriptionWrite,

@@ -33,8 +33,6 @@ macro_rules! find {
     };
 }
 
-pub(super) use find;
-
 const FIND: &str = find!();
 
 const TIED: &str = concat!(find!(), " WHERE tied = 1 AND closed IS NULL ORDER BY id");

@@ -114,7 +114,7 @@ const ALL: &str = "SELECT id, config, state FROM subscriptions ORDER BY id";
 
 const LINKS: &str = "SELECT l.subscription, l.stream, l.explicit, l.life, l.records, l.bytes,
         s.id, s.records, s.bytes
-    FROM subscription_links l LEFT JOIN streams s ON s.name = l.stream
+    FROM subscription_links l LEFT JOIN streams s ON s.name = l.stream AND s.hidden = 0
     WHERE (l.subscription, l.stream) > ($1, $2)
     ORDER BY l.subscription, l.stream LIMIT $3";
 

@@ -4,7 +4,7 @@ use super::{StreamError, Streams};
 use crate::{
     admission::{Decision, Request},
     channel::{Channel, append_cost},
-    committer::Entry,
+    committer::{Entry, Ticket},
     limits::PATIENT_RETRY_MS,
     model::{Append, Change, Chunk, CloseReason, Expected, Offset, Records, Writer},
 };
@@ -55,6 +55,17 @@ pub struct Appended {
     pub seq: Option<u64>,
 }
 
+/// An addition that has its place in the order of its stream, and takes its way whether or not
+/// anybody waits for it.
+#[must_use]
+pub struct PendingAppend {
+    channel: Arc<Channel>,
+    decision: Decision,
+    ticket: Ticket,
+    closes: bool,
+    seq: Option<u64>,
+}
+
 impl Streams {
     /// Adds to a stream, closes it, or both. Returns once that is durable. Cancel safe: the addition
     /// happens whole or not at all, also when nobody waits.
@@ -66,8 +77,26 @@ impl Streams {
         channel: &Arc<Channel>,
         addition: Addition,
     ) -> Result<Appended, StreamError> {
+        let pending = self.begin_append(channel, addition).await?;
+        self.appended(pending).await
+    }
+
+    /// The first half of [`Streams::append`]: takes the place in the order of the stream. Whatever is
+    /// begun after it returns comes behind it.
+    ///
+    /// # Errors
+    /// There is no room, or nothing is taken any more.
+    pub async fn begin_append(
+        &self,
+        channel: &Arc<Channel>,
+        addition: Addition,
+    ) -> Result<PendingAppend, StreamError> {
         self.check_trouble()?;
         let Addition { records, at, tied, close, writer, wrong_type } = addition;
+        if records.is_empty() && close.is_none() && !writer.is_nobody() {
+            // It has no place of its own, so a replay could not tell it from a repetition.
+            return Err(StreamError::NoMessages);
+        }
         let cost = append_cost(records.count(), records.len(), &writer);
         let room = self.budget.take(cost).await?;
         let seq = writer.stamp.as_ref().map(|stamp| stamp.seq);
@@ -89,6 +118,8 @@ impl Streams {
                     let (lengths, body) = records.into_parts();
                     let chunk = Chunk { at, lengths, body };
                     let change = Change::Append(Append { chunk, tied: state.tied, close, writer });
+                    // Before it can be stored, so that its row says it as well.
+                    channel.touch(self.clock.now_ms());
                     let entry = Entry { channel: channel.clone(), change, replaced: None };
                     let ticket = self.commits.enqueue(entry)?;
                     room.keep();
@@ -99,12 +130,24 @@ impl Streams {
             };
             (decision, ticket)
         };
+        let closes = close.is_some();
+        Ok(PendingAppend { channel: channel.clone(), decision, ticket, closes, seq })
+    }
+
+    /// The second half: waits until it is durable. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Streams::append`].
+    pub async fn appended(&self, pending: PendingAppend) -> Result<Appended, StreamError> {
+        let PendingAppend { channel, decision, ticket, closes, seq } = pending;
         ticket.durable().await?;
         channel.mark_used(self.clock.now_ms());
-        self.touch(channel);
+        if matches!(decision, Decision::Duplicate { .. }) {
+            self.touch(&channel);
+        }
         match decision {
             Decision::Accept { next: tail, .. } => {
-                Ok(Appended { tail, duplicate: false, closed: close.is_some(), seq })
+                Ok(Appended { tail, duplicate: false, closed: closes, seq })
             }
             Decision::Duplicate { tail, seq, closed } => {
                 Ok(Appended { tail, duplicate: true, closed, seq })

@@ -279,6 +279,9 @@ impl Streams {
         let append =
             append.map(|change| Entry { channel: channel.clone(), change, replaced: None });
         let tail = channel.writer().tail;
+        if tail.bytes > self.stream_bytes_max {
+            return Err(StreamError::TooLong { tail: Offset::ZERO });
+        }
         // Until the new life is in its place: whoever is refused because of the replacement finds it.
         if source.as_ref().map(|source| source.id()) == old.map(|old| old.id()) && old.is_some() {
             return Err(StreamError::NoSource);

@@ -17,6 +17,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, broadcast},
     time::Instant,
 };
+use tokio_stream::wrappers::BroadcastStream;
 
 /// A reader of one stream. It is its position: what it reads is looked up there each time, so a slow
 /// reader costs only itself, and one that lags simply reads on. Of the store it may hold a page.
@@ -30,8 +31,20 @@ pub struct Cursor {
     page: VecDeque<(Bytes, Offset)>,
     /// The part that this one holds of what all readers may hold as pages.
     page_room: Option<OwnedSemaphorePermit>,
+    piece_bytes_max: usize,
     /// When it is the turn of this one to take another page.
     turn: Option<Instant>,
+}
+
+/// What there is for a cursor without waiting for anything.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AtHand {
+    /// What comes next.
+    Piece(Piece),
+    /// The store has what comes next: [`Cursor::turn_page`] brings it.
+    Stored,
+    /// Nothing that is not there yet.
+    Nothing,
 }
 
 /// What a cursor gives.
@@ -52,6 +65,7 @@ impl Cursor {
             position: 0,
             page: VecDeque::new(),
             page_room: None,
+            piece_bytes_max: READ_BYTES_MAX,
             turn: None,
         }
     }
@@ -100,18 +114,57 @@ impl Cursor {
     /// As there.
     pub async fn ready(&mut self) -> Result<Option<Piece>, StreamError> {
         loop {
-            if let Some((bytes, end)) = self.page.pop_front() {
-                return Ok(Some(self.give(self.stored_part(bytes, end))));
-            }
-            self.page_room = None;
-            match self.channel.read(self.position) {
-                Glimpse::Data(part) => return Ok(Some(self.give(part))),
-                Glimpse::Stored => self.turn_page().await?,
-                Glimpse::Tail => return Ok(None),
-                Glimpse::End(reason) => return Ok(Some(Piece::End(reason))),
-                Glimpse::Over(over) => return Err(over.into()),
+            match self.at_hand()? {
+                AtHand::Piece(piece) => return Ok(Some(piece)),
+                AtHand::Stored => self.turn_page().await?,
+                AtHand::Nothing => return Ok(None),
             }
         }
+    }
+
+    /// As [`Cursor::ready`], but does not go to the store either: for whoever reads many streams by
+    /// turns, of which none may hold up the others.
+    ///
+    /// # Errors
+    /// The life of the stream is over.
+    pub fn at_hand(&mut self) -> Result<AtHand, StreamError> {
+        if let Some((bytes, end)) = self.page.pop_front() {
+            return Ok(AtHand::Piece(self.give(self.stored_part(bytes, end))));
+        }
+        self.page_room = None;
+        match self.channel.read(self.position, self.piece_bytes_max) {
+            Glimpse::Data(part) => Ok(AtHand::Piece(self.give(part))),
+            Glimpse::Stored => Ok(AtHand::Stored),
+            Glimpse::Tail => Ok(AtHand::Nothing),
+            Glimpse::End(reason) => Ok(AtHand::Piece(Piece::End(reason))),
+            Glimpse::Over(over) => Err(over.into()),
+        }
+    }
+
+    /// Whether something read from the store waits to be given.
+    #[must_use]
+    pub fn holds_page(&self) -> bool {
+        !self.page.is_empty()
+    }
+
+    /// Lets that go. It is read again when it is wanted.
+    pub fn forget_page(&mut self) {
+        self.page.clear();
+        self.page_room = None;
+    }
+
+    /// Gives pieces of at most `bytes_max` bytes, as long as no single record is larger.
+    #[must_use]
+    pub fn with_pieces_of(mut self, bytes_max: usize) -> Self {
+        self.piece_bytes_max = bytes_max;
+        self
+    }
+
+    /// Yields whenever there may be something new from now on: for whoever waits for many streams
+    /// at once. Look with [`Cursor::at_hand`] after it was made.
+    #[must_use]
+    pub fn wake_ups(&self) -> BroadcastStream<()> {
+        BroadcastStream::new(self.channel.subscribe())
     }
 
     fn give(&mut self, part: Part) -> Piece {
@@ -143,7 +196,11 @@ impl Cursor {
         }
     }
 
-    async fn turn_page(&mut self) -> Result<(), StreamError> {
+    /// Reads a page from the store. Cancel safe.
+    ///
+    /// # Errors
+    /// The store does not answer, or does not have what it should.
+    pub async fn turn_page(&mut self) -> Result<(), StreamError> {
         // Kept until it is over: to be asked again is not to come anew.
         self.turn = self.turn.or_else(|| self.streams.pace.due());
         if let Some(turn) = self.turn {
@@ -160,10 +217,10 @@ impl Cursor {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable
         })?;
-        let page = page(self.position, end, chunks);
+        let page = page(self.position, end, chunks, self.piece_bytes_max);
         self.page = page.ok_or_else(|| {
             // The rows may have gone with the life of the stream since the channel was asked.
-            if let Glimpse::Over(over) = self.channel.read(self.position) {
+            if let Glimpse::Over(over) = self.channel.read(self.position, self.piece_bytes_max) {
                 return over.into();
             }
             let (stream, position) = (self.channel.name(), self.position);
@@ -189,6 +246,7 @@ fn page(
     position: u64,
     limit: Option<u64>,
     chunks: Vec<Chunk>,
+    piece_bytes_max: usize,
 ) -> Option<VecDeque<(Bytes, Offset)>> {
     let mut page = VecDeque::with_capacity(chunks.len());
     let (mut next, limit) = (position, limit.unwrap_or(u64::MAX));
@@ -202,7 +260,7 @@ fn page(
         }
         let mut skip = skip as usize;
         while skip < chunk.body.len() && next < limit {
-            let (mut bytes, mut end) = chunk.part(skip, READ_BYTES_MAX);
+            let (mut bytes, mut end) = chunk.part(skip, piece_bytes_max);
             skip += bytes.len();
             if end.bytes > limit {
                 bytes.truncate((limit - next) as usize);
@@ -230,7 +288,7 @@ mod tests {
         let text = |page: Option<VecDeque<(Bytes, Offset)>>| {
             page.map(|p| p.iter().flat_map(|(bytes, _)| bytes.to_vec()).collect::<Vec<u8>>())
         };
-        let page = |position, chunks| page(position, None, chunks);
+        let page = |position, chunks| page(position, None, chunks, READ_BYTES_MAX);
         let whole = vec![chunk(4, "efgh"), chunk(8, "ij")];
         assert_eq!(text(page(4, whole.clone())), Some(b"efghij".to_vec()));
         assert_eq!(text(page(7, whole.clone())), Some(b"hij".to_vec()));
@@ -239,10 +297,12 @@ mod tests {
         assert_eq!(page(4, vec![chunk(4, "efgh"), chunk(7, "hij")]), None, "overlaps");
         assert_eq!(page(8, vec![chunk(4, "efgh")]), None, "ends too early");
         assert_eq!(page(0, vec![]), None);
-        let cut = super::page(4, Some(6), whole.clone());
+        let cut = super::page(4, Some(6), whole.clone(), READ_BYTES_MAX);
         assert_eq!(text(cut), Some(b"ef".to_vec()), "what lies behind the limit does not matter");
-        let up_to = super::page(4, Some(9), whole);
+        let up_to = super::page(4, Some(9), whole, READ_BYTES_MAX);
         assert_eq!(text(up_to.clone()), Some(b"efghi".to_vec()));
         assert_eq!(up_to.and_then(|p| p.back().map(|(_, end)| end.bytes)), Some(9));
+        let up_to = super::page(4, Some(6), vec![chunk(4, "efgh"), chunk(8, "ij")], READ_BYTES_MAX);
+        assert_eq!(text(up_to), Some(b"ef".to_vec()), "what is behind does not matter");
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     limits::REAP_STREAMS_MAX,
     model::{Change, Delete},
 };
+use futures::future::join_all;
 use std::sync::Arc;
 
 impl Streams {
@@ -26,11 +27,10 @@ impl Streams {
         }
     }
 
-    /// Deletes a stream whose time is over.
+    /// Deletes a stream whose time is over, unless it has been used meanwhile.
     pub(super) async fn expire(&self, channel: &Arc<Channel>) -> Result<(), StreamError> {
         let now_ms = self.clock.now_ms();
         if let Ok(ticket) = self.end(channel, |channel| channel.is_expired(now_ms)).await? {
-            tracing::debug!(stream = %channel.name(), "expired");
             ticket.durable().await?;
         }
         Ok(())
@@ -74,11 +74,8 @@ impl Streams {
         let mut next = channel.source_channel().cloned();
         while let Some(source) = next {
             let mut state = source.writer();
-            if !state.release_fork() {
-                return;
-            }
-            // If this fails, nothing more is taken at all, and the next start finds it.
-            if self.commits.enqueue(deletion(&source, Over::Deleted)).is_err() {
+            // If it cannot be queued, nothing more is taken at all, and the next start finds it.
+            if !state.release_fork() || self.forget(&source).is_err() {
                 return;
             }
             drop(state);
@@ -86,47 +83,73 @@ impl Streams {
         }
     }
 
+    /// Queues the end of a stream that nobody needs any more, whose state is locked. There must be
+    /// room for that: it makes room.
+    fn forget(&self, channel: &Arc<Channel>) -> Result<Ticket, StreamError> {
+        let entry = deletion(channel, Over::Deleted);
+        let cost = change_cost(&entry.change);
+        let ticket = self.commits.enqueue(entry)?;
+        self.budget.take_at_once(cost);
+        Ok(ticket)
+    }
+
     /// Deletes streams that have expired unseen, and hidden ones that nobody needs any more. Returns
-    /// whether there may be more.
+    /// whether there may be more, once the flusher has removed these.
     ///
     /// # Errors
     /// The store does not answer, or nothing can be deleted now.
     pub async fn reap(&self) -> Result<bool, StreamError> {
         let now_ms = self.clock.now_ms();
-        let found = self.store.ended(now_ms, REAP_STREAMS_MAX).await.map_err(|error| {
-            tracing::warn!(%error, "cannot look for expired streams");
+        let names = self.store.ended(now_ms, REAP_STREAMS_MAX).await.map_err(|error| {
+            tracing::warn!(%error, "cannot look for streams that are over");
             StreamError::StoreUnavailable
         })?;
-        let more = found.len() == REAP_STREAMS_MAX as usize;
-        let mut ended = 0;
-        for name in found {
-            let Ok(channel) = self.find_any(&name).await else {
-                continue;
-            };
-            if channel.is_expired(now_ms) {
-                self.expire(&channel).await?;
-                ended += 1;
-            } else if self.forget_hidden(&channel)? {
-                ended += 1;
-            } else if channel.over().is_none() {
-                // Somebody is connected to it: the store shall know that it lives.
-                self.touch(&channel);
+        let found = join_all(names.iter().map(|name| self.find_any(name))).await;
+        let mut last = None;
+        // One that has begun anew since has another row, which is looked at another time.
+        for channel in found.into_iter().flatten() {
+            last = self.reap_one(&channel, now_ms).await?.or(last);
+        }
+        if let Some(ticket) = last {
+            ticket.durable().await?;
+        }
+        Ok(names.len() == REAP_STREAMS_MAX as usize)
+    }
+
+    async fn reap_one(
+        &self,
+        channel: &Arc<Channel>,
+        now_ms: u64,
+    ) -> Result<Option<Ticket>, StreamError> {
+        let over = channel.writer().over;
+        match over {
+            Some(Over::Hidden) => self.forget_hidden(channel),
+            // Its rows are about to go.
+            Some(Over::Deleted | Over::Replaced) => Ok(None),
+            None if channel.is_expired(now_ms) => {
+                let ended = self.end(channel, |channel| channel.is_expired(now_ms)).await?;
+                Ok(ended.ok())
+            }
+            None => {
+                if channel.outlives_row() {
+                    self.commits.mark_dirty(channel);
+                }
+                Ok(None)
             }
         }
-        Ok(more && ended > 0)
     }
 
     /// Deletes a hidden stream whose last fork went in a run that was cut short.
-    fn forget_hidden(&self, channel: &Arc<Channel>) -> Result<bool, StreamError> {
+    fn forget_hidden(&self, channel: &Arc<Channel>) -> Result<Option<Ticket>, StreamError> {
         let mut state = channel.writer();
-        let unneeded = state.over == Some(Over::Hidden) && state.forks == 0;
-        if unneeded {
-            self.commits.enqueue(deletion(channel, Over::Deleted))?;
-            state.over = Some(Over::Deleted);
-            drop(state);
-            self.release_source(channel);
+        if state.over != Some(Over::Hidden) || state.forks > 0 {
+            return Ok(None);
         }
-        Ok(unneeded)
+        let ticket = self.forget(channel)?;
+        state.over = Some(Over::Deleted);
+        drop(state);
+        self.release_source(channel);
+        Ok(Some(ticket))
     }
 }
 

@@ -109,6 +109,8 @@ impl Streams {
             tracing::warn!(%error, stream = %source.name(), "cannot read from the store");
             StreamError::StoreUnavailable
         })?;
-        chunks.into_iter().next().ok_or(StreamError::Damaged)
+        // The rows may have gone with the life of the stream since it was found.
+        let missing = || source.over().map_or(StreamError::Damaged, |_| StreamError::NoSource);
+        chunks.into_iter().next().ok_or_else(missing)
     }
 }

@@ -3,7 +3,8 @@
 use super::{StreamError, Streams};
 use crate::{
     channel::{Channel, Status},
-    model::{StoredStream, StreamId, StreamName},
+    model::{StreamId, StreamName},
+    store::StreamEntry,
 };
 use std::collections::BTreeMap;
 
@@ -67,7 +68,7 @@ impl Streams {
 /// any more.
 fn merge(
     live: Vec<(StreamName, Option<Listed>)>,
-    stored: Vec<StoredStream>,
+    stored: Vec<StreamEntry>,
     end: Option<&StreamName>,
 ) -> impl Iterator<Item = Listed> {
     let mut all: BTreeMap<StreamName, Option<Listed>> = BTreeMap::new();

@@ -12,14 +12,15 @@ mod loader;
 mod messages;
 mod pace;
 
-pub use append::{Addition, Appended};
+pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{Cursor, Piece};
+pub use cursor::{AtHand, Cursor, Piece};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
 
 use crate::{
+    admission::Over,
     budget::Budget,
     channel::{Channel, Status, WindowMemory},
     clock::Clock,
@@ -132,11 +133,21 @@ impl Streams {
     /// There is none, or the store does not say.
     pub async fn find(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
         let channel = self.find_any(name).await?;
-        if channel.is_expired(self.clock.now_ms()) {
-            self.expire(&channel).await?;
+        if !channel.is_expired(self.clock.now_ms()) || channel.writer().over.is_some() {
+            return Ok(channel);
+        }
+        // Nobody may see it any more, also when that cannot be written down now.
+        if let Err(error) = self.expire(&channel).await {
+            tracing::debug!(%error, stream = %channel.name(), "expired, and cannot be deleted now");
             return Err(StreamError::NotFound);
         }
-        Ok(channel)
+        let over = channel.writer().over;
+        match over {
+            Some(Over::Hidden) => Err(StreamError::Hidden),
+            Some(Over::Deleted | Over::Replaced) => Err(StreamError::NotFound),
+            // Somebody has used it meanwhile.
+            None => Ok(channel),
+        }
     }
 
     /// The stream of a name, also when its time is over.
@@ -178,8 +189,9 @@ impl Streams {
 
     /// Remembers that a stream was read or written, where its life depends on it.
     fn touch(&self, channel: &Arc<Channel>) {
-        if channel.touch(self.clock.now_ms()) {
-            self.commits.push_dirty([channel.clone()]);
+        channel.touch(self.clock.now_ms());
+        if channel.outlives_row() {
+            self.commits.mark_dirty(channel);
         }
     }
 
@@ -234,10 +246,11 @@ impl Streams {
 
     /// Unloads channels that nobody has used for a while. Everybody who does something with a
     /// channel holds it: readers, producers, the committer's queue, the flusher's list. So one
-    /// that only the map holds is stored completely.
+    /// that only the map holds is stored completely. Those that somebody is connected to are used.
     pub fn sweep(&self) {
         let now_ms = self.clock.now_ms();
         let full = self.memory.is_full();
+        let mut held = Vec::new();
         self.slots.retain(|_, slot| {
             let Some(channel) = slot.get() else {
                 // A slot that nobody holds is of a name that nobody looks for any more.
@@ -248,8 +261,12 @@ impl Streams {
             if full && !unload {
                 channel.trim(0);
             }
+            if channel.is_held() {
+                held.push(channel.clone());
+            }
             !unload
         });
+        held.iter().for_each(|channel| self.touch(channel));
     }
 
     /// Streams that begin from here on have an identity of at least this.

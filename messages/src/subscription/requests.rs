@@ -7,8 +7,8 @@ use super::{
 use crate::{limits::LINKS_MAX, model::StreamName, store::SubscriptionWrite};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// What a worker sends about its wake.
-#[derive(Clone, Debug)]
+/// What a worker sends about its wake. It holds a token, so nothing prints it.
+#[derive(Clone)]
 pub struct Report {
     /// From the header `Authorization`.
     pub token: String,

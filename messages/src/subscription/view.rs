@@ -59,8 +59,8 @@ struct Signing {
     jwks_url: String,
 }
 
-/// What a webhook is sent.
-#[derive(Clone, Debug, Serialize)]
+/// What a webhook is sent. It holds a token, so nothing prints it.
+#[derive(Clone, Serialize)]
 pub struct Notification {
     subscription_id: String,
     wake_id: String,
@@ -80,7 +80,7 @@ pub struct WakeEvent {
     ts: u64,
 }
 
-/// What a worker is told that has claimed.
+/// What a worker is told that has claimed. It holds a token, so nothing prints it.
 #[derive(Clone, Serialize)]
 pub struct Claimed {
     wake_id: String,

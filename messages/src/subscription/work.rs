@@ -18,7 +18,6 @@ use std::{sync::Arc, time::Duration};
 /// A wake that has to be sent.
 struct Outgoing {
     fence: Fence,
-    sent_ms: u64,
     what: What,
 }
 
@@ -29,8 +28,8 @@ enum What {
 
 /// What came of it.
 enum Outcome {
-    /// The webhook has answered well.
-    Delivered { done: bool },
+    /// The webhook was called at this time and has answered well.
+    Delivered { sent_ms: u64, done: bool },
     /// The event is written.
     Announced,
     /// Neither.
@@ -134,7 +133,7 @@ impl Subscriptions {
             wake_id: state.wake.as_ref()?.id.clone(),
         };
         inner.sending = Some(generation);
-        Some(Outgoing { fence, sent_ms: now_ms, what })
+        Some(Outgoing { fence, what })
     }
 
     fn what(&self, id: &SubscriptionId, subscription: &Subscription, now_ms: u64) -> Option<What> {
@@ -155,14 +154,16 @@ impl Subscriptions {
 
     /// Sends a wake and takes note of what came of it.
     async fn send(self: &Arc<Self>, entry: &Arc<Entry>, outgoing: Outgoing) {
-        let Outgoing { fence, sent_ms, what } = outgoing;
+        let Outgoing { fence, what } = outgoing;
         let outcome = tokio::select! {
             outcome = self.carry(&entry.id, what) => outcome,
             () = self.stop.cancelled() => return,
         };
         let noted = self.step(entry, |subscription, at| {
             let plan = match outcome {
-                Outcome::Delivered { done } => subscription.delivered(&fence, sent_ms, done, at),
+                Outcome::Delivered { sent_ms, done } => {
+                    subscription.delivered(&fence, sent_ms, done, at)
+                }
                 Outcome::Announced => subscription.announced(&fence),
                 Outcome::Failed => subscription.failed(&fence, at),
             };
@@ -208,12 +209,14 @@ impl Subscriptions {
     ) -> Outcome {
         let body = serde_json::to_vec(notification).unwrap_or_default();
         let Some(keys) = self.keys.get() else { return Outcome::Failed };
-        let signature = keys.sign(self.parts.clock.now_ms() / 1000, &body);
+        // The lease begins here and not before: the call may have waited for its turn.
+        let sent_ms = self.parts.clock.now_ms();
+        let signature = keys.sign(sent_ms / 1000, &body);
         let letter = Letter { url, signature, body: body.into(), wait };
         match self.parts.post.post(letter).await {
             Ok(Reply { status: 200..=299, body }) => {
                 let answer: WebhookAnswer = serde_json::from_slice(&body).unwrap_or_default();
-                Outcome::Delivered { done: answer.done }
+                Outcome::Delivered { sent_ms, done: answer.done }
             }
             // URLs may hold secrets: they are not logged.
             Ok(Reply { status, .. }) => {

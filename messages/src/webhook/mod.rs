@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::{io, time::Duration};
 
-/// Something to be posted.
-#[derive(Clone, Debug)]
+/// Something to be posted. Its body may hold a token and its URL a password, so nothing prints it.
+#[derive(Clone)]
 pub struct Letter {
     /// Where to.
     pub url: String,

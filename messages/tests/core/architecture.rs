@@ -54,6 +54,8 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "socket2",
             "tower",
             "tower_http",
+            "tokio_stream",
+            "tokio_tungstenite",
             "percent_encoding",
             "base64",
             "jiff",
@@ -89,7 +91,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "stream",
         &["admission", "budget", "channel", "clock", "committer", "store", "model", "limits"],
-        &["dashmap"],
+        &["dashmap", "tokio_stream"],
     ),
     ("flusher", &["committer", "channel", "store", "budget", "model", "limits"], &[]),
     ("committer", &["changes", "channel", "journal", "model", "limits"], &[]),

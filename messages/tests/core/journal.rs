@@ -230,3 +230,60 @@ fn quiet_restarts_bring_nothing_back() {
     drop(journal);
     assert_eq!(open(&disk).unwrap().1.changes, [new]);
 }
+
+/// A segment as it was written before there were forks, producers and deletions.
+fn old_segment(disk: &SimDisk, version: u32, changes: &Changes) {
+    use messages::journal::{
+        codec::{Frame, encode_change, encode_mark},
+        disk::Disk,
+    };
+    let (mut bytes, tag) = (Vec::new(), 77);
+    encode_mark(&Frame::Begin(version, tag), 1, 0, &mut bytes);
+    encode_mark(&Frame::Begin(version, tag), 1, 0, &mut bytes);
+    for (at, (id, change)) in changes.iter().enumerate() {
+        let start = bytes.len();
+        encode_change(*id, change, (tag, at as u64 + 1, true), &mut bytes);
+        let kind = bytes[start + messages::journal::codec::FRAME_HEAD_BYTES];
+        assert!(matches!(kind, 3 | 4), "version 1 has no kind {kind}");
+    }
+    let mut disk = disk.clone();
+    disk.open("0000000000000001.journal").unwrap().write_at(&bytes, 0).unwrap();
+    disk.sync_names().unwrap();
+}
+
+#[test]
+fn a_journal_of_version_1_is_read_and_a_later_one_is_refused() {
+    let changes: Changes = {
+        let mut random = Random::new(9);
+        (0..20).map(|_| change(&mut random)).collect()
+    };
+    let disk = SimDisk::default();
+    old_segment(&disk, 1, &changes);
+    let (mut journal, replay) = open(&disk).expect("readable");
+    assert_eq!((replay.changes, replay.mark), (changes.clone(), Mark(20)));
+    let new = write(&mut journal, &mut Random::new(10), 5).concat();
+    drop(journal);
+    assert_eq!(open(&disk).expect("whole").1.changes, [changes.clone(), new].concat());
+
+    let disk = SimDisk::default();
+    old_segment(&disk, 3, &changes);
+    let error = open(&disk).err();
+    assert!(matches!(error, Some(ReplayError::Version { found: 3, .. })), "{error:?}");
+}
+
+/// What was queued in one step happens in one step, wherever a crash cuts the file.
+#[test]
+fn a_batch_comes_back_whole_or_not_at_all() {
+    let (disk, written) = filled(5, 4);
+    let last = segments(&disk).pop().expect("a segment");
+    let whole = disk.with_file(&last, |bytes| bytes.clone());
+    for cut in 0..whole.len() {
+        let (disk, _) = filled(5, 4);
+        let name = segments(&disk).pop().expect("a segment");
+        disk.with_file(&name, |bytes| bytes.truncate(cut));
+        let (_, replay) = open(&disk).expect("a torn end is repaired");
+        let batches = (0..=4).find(|n| written[..*n].concat() == replay.changes);
+        assert!(batches.is_some(), "a part of a batch came back after a cut at {cut}");
+    }
+    assert!(written.iter().any(|batch| batch.len() > 1), "batches of several changes");
+}

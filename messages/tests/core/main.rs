@@ -8,13 +8,17 @@ mod crash;
 mod cursor;
 mod disk;
 mod journal;
+mod ledger;
+mod lifetimes;
 mod memory_store;
 mod memory_subscriptions;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;
 mod service;
+mod store_columns;
 mod store_contract;
+mod stream_list;
 mod subscription_machine;
 mod subscription_play;
 mod subscription_run;

@@ -27,6 +27,8 @@ struct State {
     starts: u32,
     streams: BTreeMap<StreamId, (StoredStream, Vec<Chunk>)>,
     fault: Option<Fault>,
+    /// Rows of streams that were written.
+    flushes: u64,
 }
 
 /// What goes wrong with the next flush.
@@ -50,6 +52,24 @@ impl MemoryStore {
     /// Somebody else removes everything.
     pub fn clear(&self) {
         self.state().streams.clear();
+    }
+
+    /// How often the row of a stream was written.
+    pub fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    pub fn count(&self) -> usize {
+        self.state().streams.len()
+    }
+
+    pub fn row(&self, name: &str) -> Option<StoredStream> {
+        self.select(|stream| stream.name.as_str() == name).pop()
+    }
+
+    /// Somebody else removes one.
+    pub fn remove(&self, name: &str) {
+        self.state().streams.retain(|_, (stream, _)| stream.name.as_str() != name);
     }
 
     /// The next step of a subscription is not stored.
@@ -92,6 +112,7 @@ fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
     }
     for flush in flushes.iter().filter(|flush| !flush.remove) {
         let id = flush.stream.id;
+        state.flushes += 1;
         let row = state.streams.get(&id).map(|(stream, _)| stream.tail);
         let name_is_taken =
             state.streams.values().any(|(s, _)| s.name == flush.stream.name && s.id != id);

@@ -5,8 +5,8 @@ use futures::future::{BoxFuture, ready};
 use messages::{
     model::{StoredStream, StreamId, StreamName},
     store::{
-        FoundLink, StoreError, StoredLink, StoredSubscription, StreamList, SubscriptionSave,
-        SubscriptionStore, SubscriptionWrite,
+        FoundLink, StoreError, StoredLink, StoredSubscription, StreamEntry, StreamList,
+        SubscriptionSave, SubscriptionStore, SubscriptionWrite,
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -117,13 +117,18 @@ impl SubscriptionStore for MemoryStore {
     }
 }
 
+fn entry(stream: StoredStream) -> StreamEntry {
+    let StoredStream { id, name, tail, closed, .. } = stream;
+    StreamEntry { id, name, tail, closed }
+}
+
 impl StreamList for MemoryStore {
     fn list<'a>(
         &'a self,
         prefix: &'a str,
         after: Option<&'a StreamName>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredStream>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Vec<StreamEntry>, StoreError>> {
         let wanted = |stream: &StoredStream| {
             stream.name.as_str().starts_with(prefix)
                 && after.is_none_or(|after| stream.name.as_str() > after.as_str())
@@ -131,16 +136,16 @@ impl StreamList for MemoryStore {
         let mut found = self.select(wanted);
         found.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
         found.truncate(limit);
-        Box::pin(ready(Ok(found)))
+        Box::pin(ready(Ok(found.into_iter().map(entry).collect())))
     }
 
     fn list_since(
         &self,
         id: StreamId,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StoreError>> {
         let mut found = self.select(|stream| stream.id >= id);
         found.truncate(limit);
-        Box::pin(ready(Ok(found)))
+        Box::pin(ready(Ok(found.into_iter().map(entry).collect())))
     }
 }

@@ -15,22 +15,27 @@ use std::sync::Arc;
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod memory {
-            $(#[tokio::test] async fn $name() { super::$name(super::Arc::new(super::MemoryStore::default())).await })*
+            $(#[tokio::test] async fn $name() {
+                let store = std::sync::Arc::new(crate::memory_store::MemoryStore::default());
+                super::$name(store).await
+            })*
         }
         mod sqlite {
             $(#[tokio::test] async fn $name() {
                 let dir = tempfile::tempdir().unwrap();
-                let url = super::store::default_url(dir.path());
-                super::$name(super::store::open(&url).await.unwrap()).await
+                let url = messages::store::default_url(dir.path());
+                super::$name(messages::store::open(&url).await.unwrap()).await
             })*
         }
         mod postgres_store {
             $(#[tokio::test] async fn $name() {
-                super::$name(super::store::open(&super::super::postgres::database().await).await.unwrap()).await
+                let url = crate::postgres::database().await;
+                super::$name(messages::store::open(&url).await.unwrap()).await
             })*
         }
     };
 }
+pub(super) use on_every_store;
 
 on_every_store! {
     starts_are_counted,
@@ -44,7 +49,7 @@ on_every_store! {
     random_flushes_agree_with_the_model,
 }
 
-fn stream(id: u64, name: &str) -> StoredStream {
+pub fn stream(id: u64, name: &str) -> StoredStream {
     StoredStream {
         id: StreamId(id),
         name: name.parse().expect("valid"),
@@ -62,7 +67,7 @@ fn stream(id: u64, name: &str) -> StoredStream {
 }
 
 /// A flush of records with these bytes behind `from`, one chunk for each of `chunks`.
-fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> Flush {
+pub fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> Flush {
     let mut at = from.unwrap_or_default();
     let chunks = chunks.iter().map(|records| {
         let lengths: Vec<u32> = records.iter().map(|record| record.len() as u32).collect();
@@ -82,7 +87,7 @@ fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> Flus
     }
 }
 
-async fn content(store: &dyn Store, id: u64, position: u64) -> Vec<u8> {
+pub async fn content(store: &dyn Store, id: u64, position: u64) -> Vec<u8> {
     let chunks = store.read(StreamId(id), position, usize::MAX >> 1).await.expect("readable");
     let mut next = None;
     let mut bytes = Vec::new();

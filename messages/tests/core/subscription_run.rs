@@ -12,7 +12,7 @@ use messages::{
     flusher::Flusher,
     journal::{Mark, MemoryJournal},
     model::{Offset, StreamId},
-    store::Store,
+    store::{Store, SubscriptionStore},
     stream::{Addition, Ground, Streams},
     subscription::{Ack, Chance, Config, Parts, Report, SubscriptionError, Subscriptions},
     webhook::{Letter, Post, PostError, RejectedUrl, Reply},
@@ -194,7 +194,29 @@ impl Run {
         assert!(self.letters.try_recv().is_err(), "a letter that nobody expects");
     }
 
-    /// Gives everything that can happen now the time to happen.
+    /// Waits until so much of a stream is processed, and stored as such.
+    pub async fn until_acked(&self, id: &str, stream: &str, offset: Offset) {
+        let ask = async || self.acked(id, stream).await == offset.to_string();
+        until(ask).await;
+    }
+
+    /// Waits until a subscription says this of itself.
+    pub async fn until_status(&self, id: &str, status: &str) {
+        until(async || self.get(id).await["status"] == status).await;
+    }
+
+    /// Waits until the store has the wake of a subscription at this stage.
+    pub async fn until_stage(&self, id: &str, stage: &str) {
+        until(async || {
+            let rows = self.store.subscriptions().await.unwrap();
+            let row = rows.into_iter().find(|row| row.id == id).expect("stored");
+            row.state.contains(stage)
+        })
+        .await;
+    }
+
+    /// Gives everything that can happen now the time to happen. For what must not happen; whoever
+    /// waits for something waits for that.
     pub async fn settled(&self) {
         self.subscriptions.nudge();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -230,6 +252,15 @@ impl Run {
         };
         timeout(PATIENCE, waiting).await.expect("so many events")
     }
+}
+
+async fn until(ask: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it happens");
 }
 
 pub fn done(answer: Answering) {

@@ -1,15 +1,24 @@
 //! Subscriptions at work: requests, changes, time, crashes.
 
-use super::subscription_run::{Run, done, report};
-
+use super::{
+    memory_store::MemoryStore,
+    subscription_run::{Run, done, report},
+};
 use bytes::Bytes;
 use messages::{
-    model::{CloseReason, Offset},
-    stream::Addition,
+    budget::Budget,
+    channel::WindowMemory,
+    clock::SystemClock,
+    committer::Commits,
+    journal::Mark,
+    model::{Change, CloseReason, Create, Lifetime, Offset, StreamId},
+    recovery,
+    store::Store,
+    stream::{Addition, Ground, Streams},
     subscription::{Refusal, SubscriptionError},
     webhook::Reply,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn what_exists_is_not_told_again_and_what_begins_is_told_whole() {
@@ -30,8 +39,7 @@ async fn what_exists_is_not_told_again_and_what_begins_is_told_whole() {
     let (wake, answer) = run.letter().await;
     assert_eq!((&wake["generation"], &wake["streams"][0]["path"]), (&2.into(), &"s/old".into()));
     done(answer);
-    run.settled().await;
-    assert_eq!(run.acked("a", "s/old").await, later.to_string());
+    run.until_acked("a", "s/old", later).await;
     run.no_letter().await;
 }
 
@@ -42,9 +50,8 @@ async fn a_webhook_that_fails_is_called_again_at_its_time_also_after_a_crash() {
     run.append("s/x", "x").await;
     let (first, answer) = run.letter().await;
     let _ = answer.send(Ok(Reply { status: 500, body: Bytes::new() }));
-    run.settled().await;
+    run.until_status("a", "failed").await;
     let description = run.get("a").await;
-    assert_eq!(description["status"], "failed");
     assert!(description["next_attempt_at"].as_str().unwrap().starts_with("1970-01-01T00:16:4"));
     run.pass(700);
     run.no_letter().await;
@@ -76,7 +83,7 @@ async fn leases_end_at_their_time_also_after_a_crash() {
     let (_, answer) = run.letter().await;
     let _ = answer.send(Ok(Reply { status: 200, body: Bytes::new() }));
     let claimed = run.claim("b", "one").await.unwrap();
-    run.settled().await;
+    run.until_stage("a", "leased").await;
     let mut run = run.crash().await;
     run.pass(900);
     run.no_letter().await;
@@ -130,7 +137,7 @@ async fn streams_that_begin_just_before_a_crash_are_told_after_it() {
     let (wake, answer) = run.letter().await;
     assert_eq!(wake["streams"][0]["path"], "s/late");
     done(answer);
-    run.settled().await;
+    run.until_acked("a", "s/late", Offset { records: 1, bytes: 1 }).await;
     let mut run = run.crash().await;
     run.no_letter().await;
     run.append("s/late", "y").await;
@@ -146,6 +153,7 @@ async fn what_a_crash_took_back_is_not_taken_for_processed() {
     run.append("s/x", "second").await;
     run.append("s/y", "whole").await;
     done(run.letter().await.1);
+    run.until_acked("a", "s/x", Offset { records: 2, bytes: 11 }).await;
     run.settled().await;
     // No journal, and no flush: the second record and the second stream are gone.
     run.stop.cancel();
@@ -190,15 +198,14 @@ async fn an_event_waits_for_its_wake_stream() {
     let run = Run::new().await;
     run.pull("a", "s/*", "wake").await;
     run.append("s/x", "x").await;
-    run.settled().await;
-    assert_eq!(run.get("a").await["status"], "failed");
+    run.until_status("a", "failed").await;
     // Nobody has to wait for the next attempt.
     run.wake_stream("wake").await;
     let events = run.events("wake", 1).await;
     assert_eq!(events[0]["subscription_id"], "a");
     assert_eq!((&events[0]["type"], &events[0]["stream"]), (&"wake".into(), &"s/x".into()));
-    run.settled().await;
-    assert_eq!(run.get("a").await["status"], "active");
+    run.until_stage("a", "offered").await;
+    run.until_status("a", "active").await;
     // It is not written again after a crash.
     let run = run.crash().await;
     run.settled().await;
@@ -219,7 +226,7 @@ async fn what_cannot_be_stored_has_not_happened() {
     assert_eq!(run.put("a", json).await, Ok(false));
     assert!(run.claim("a", "one").await.is_err(), "all of it was there before");
     let tail = run.append("s/x", "x").await;
-    run.events("wake", 1).await;
+    run.until_stage("a", "offered").await;
     run.settled().await;
     run.store.fail_next_save();
     assert_eq!(run.claim("a", "one").await, Err(SubscriptionError::NotStored));
@@ -258,8 +265,7 @@ async fn a_deleted_subscription_is_over_for_whoever_works_for_it() {
     assert_eq!(over, Err(SubscriptionError::Refused(Refusal::Fenced)));
     assert_ne!(run.acked("a", "s/x").await, tail.to_string());
     done(other);
-    run.settled().await;
-    assert_eq!(run.acked("a", "s/x").await, tail.to_string());
+    run.until_acked("a", "s/x", tail).await;
 }
 
 #[tokio::test]
@@ -290,9 +296,9 @@ async fn what_happens_while_a_step_is_stored_is_not_missed() {
     let run = Run::new().await;
     run.wake_stream("wake").await;
     run.append("s/old", "before").await;
-    run.store.slow_saves(150);
+    run.store.slow_saves(400);
     let meanwhile = async |texts: [&str; 2]| {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
         let ends = [run.append("s/old", texts[0]).await, run.append("s/new", texts[1]).await];
         run.settled().await;
         ends
@@ -313,7 +319,7 @@ async fn what_happens_while_a_step_is_stored_is_not_missed() {
     // A link by name.
     let names = ["x".parse().unwrap()].into();
     let later = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
         run.append("x", "x").await
     };
     let (added, _) = tokio::join!(run.subscriptions.add("a".parse().unwrap(), names), later);
@@ -329,9 +335,9 @@ async fn what_happens_while_a_step_is_stored_is_not_missed() {
 async fn a_new_life_of_a_stream_is_told_from_its_beginning() {
     let mut run = Run::new().await;
     run.webhook("a", "s/*").await;
-    run.append("s/x", "a long first life").await;
+    let tail = run.append("s/x", "a long first life").await;
     done(run.letter().await.1);
-    run.settled().await;
+    run.until_acked("a", "s/x", tail).await;
     let name = "s/x".parse().unwrap();
     let channel = run.streams.find(&name).await.unwrap();
     run.streams.append(&channel, Addition::close(CloseReason::Finished)).await.unwrap();
@@ -341,4 +347,35 @@ async fn a_new_life_of_a_stream_is_told_from_its_beginning() {
     let (wake, _) = run.letter().await;
     assert_eq!(wake["streams"][0]["acked_offset"], Offset::ZERO.to_string());
     assert_eq!(wake["streams"][0]["tail_offset"], Offset { records: 1, bytes: 1 }.to_string());
+}
+
+/// The service sees what was appended right before a crash, when the journal is all that has it.
+#[tokio::test]
+async fn what_the_journal_brings_back_has_changed() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (budget, memory) = (Budget::new(1 << 20), WindowMemory::new(1000));
+    let commits = Commits::new(Mark(0), u64::MAX);
+    let streams = Streams::new(Ground {
+        store: store.clone(),
+        commits: commits.clone(),
+        budget: budget.clone(),
+        memory: memory.clone(),
+        clock: Arc::new(SystemClock),
+        start: 1,
+        stream_bytes_max: 1 << 30,
+    });
+    let create = Create {
+        name: "s/x".parse().unwrap(),
+        content_type: "text/plain".into(),
+        tied: false,
+        replaces: None,
+        lifetime: Lifetime::Unlimited,
+        fork: None,
+    };
+    let changes = vec![(StreamId(1), Change::Create(create))];
+    let recovered = recovery::recover(&*store, changes, 0, &memory).await.unwrap();
+    commits.changes().watch(true);
+    recovered.install(&streams, &commits, &budget);
+    let changed = commits.changes().take();
+    assert_eq!(changed.iter().map(|channel| channel.id()).collect::<Vec<_>>(), [StreamId(1)]);
 }

@@ -2,9 +2,10 @@
 
 use super::memory_store::MemoryStore;
 use messages::{
-    model::{Create, Flush, Lifetime, Offset, StoredStream, StreamId, StreamName},
+    model::{CloseReason, Create, Flush, Lifetime, Offset, StoredStream, StreamId, StreamName},
     store::{
-        self, FoundLink, Store, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionWrite,
+        self, FoundLink, Store, StoredLink, StoredSubscription, StreamEntry, SubscriptionSave,
+        SubscriptionWrite,
     },
 };
 use std::sync::Arc;
@@ -52,7 +53,8 @@ async fn create(store: &dyn Store, streams: &[(u64, &str, u64)]) {
             fork: None,
         };
         let tail = Offset { records: bytes, bytes };
-        let stream = StoredStream { tail, ..StoredStream::new(StreamId(id), &create) };
+        let closed = (text == "b").then_some(CloseReason::Interrupted);
+        let stream = StoredStream { tail, closed, ..StoredStream::new(StreamId(id), &create) };
         let (from, chunks, producers) = (None, vec![], vec![]);
         Flush { stream, from, chunks, producers, remove: false, cost: 0 }
     };
@@ -79,6 +81,10 @@ async fn streams_are_listed_by_name_and_by_id(store: Arc<dyn Store>) {
         let found: Vec<&str> = found.iter().map(|stream| stream.name.as_str()).collect();
         assert_eq!(found, want, "{prefix} {after:?} {limit}");
     }
+    let tail = Offset { records: 1, bytes: 1 };
+    let closed = Some(CloseReason::Interrupted);
+    let want = StreamEntry { id: StreamId(1), name: name("b"), tail, closed };
+    assert_eq!(store.list("b", None, 9).await.unwrap(), [want]);
     let since = store.list_since(StreamId(3), 2).await.unwrap();
     assert_eq!(since.iter().map(|stream| stream.id.0).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(store.list_since(StreamId(9), 2).await.unwrap(), []);

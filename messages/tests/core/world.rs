@@ -1,19 +1,26 @@
 //! A server without its edges: streams over a journal on a simulated disk and a store in memory,
 //! driven step by step, so that a seed says everything that happens.
 
-use super::{clock::ManualClock, disk::SimDisk};
+use super::{clock::ManualClock, disk::SimDisk, ledger::Batch};
 use messages::{
     budget::Budget,
     channel::WindowMemory,
     clock::Clock,
     committer::{Commits, Committer},
     flusher::Flusher,
-    journal::FileJournal,
+    journal::{FileJournal, Journal, Mark},
+    model::{Change, StreamId},
     recovery,
     store::Store,
     stream::{Ground, Piece, StreamError, Streams},
 };
-use std::{future::Future, pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
 
 pub const SEGMENT_BYTES: u64 = 2048;
 
@@ -25,12 +32,22 @@ pub struct Machine {
     /// Whether the journal waits for the disk.
     pub barrier: bool,
     pub window_bytes: usize,
+    pub log: Arc<Mutex<Log>>,
+}
+
+/// What the journal was told.
+#[derive(Default)]
+pub struct Log {
+    /// What it has.
+    pub committed: Vec<Batch>,
+    /// What it may have, whole or not at all.
+    pub failed: Option<Batch>,
 }
 
 impl Machine {
     pub fn new(store: Arc<dyn Store>) -> Self {
         let (disk, clock) = (SimDisk::default(), ManualClock::new());
-        Self { disk, store, clock, barrier: true, window_bytes: 0 }
+        Self { disk, store, clock, barrier: true, window_bytes: 0, log: Arc::default() }
     }
 }
 
@@ -38,6 +55,37 @@ pub struct World {
     pub streams: Arc<Streams>,
     pub committer: Committer,
     pub flusher: Flusher,
+    pub commits: Arc<Commits>,
+    pub budget: Budget,
+    /// What was in the journal at the start.
+    pub replayed: Batch,
+}
+
+/// A journal that tells what happens to it.
+struct Recorder {
+    journal: FileJournal,
+    log: Arc<Mutex<Log>>,
+}
+
+impl Journal for Recorder {
+    fn prepare(&mut self, bytes: usize) -> io::Result<()> {
+        self.journal.prepare(bytes)
+    }
+
+    fn commit(&mut self, batch: &mut dyn Iterator<Item = (StreamId, &Change)>) -> io::Result<Mark> {
+        let batch: Batch = batch.map(|(id, change)| (id, change.clone())).collect();
+        let result = self.journal.commit(&mut batch.iter().map(|(id, change)| (*id, change)));
+        let mut log = self.log.lock().expect("no panic while locked");
+        match result {
+            Ok(_) => log.committed.push(batch),
+            Err(_) => log.failed = Some(batch),
+        }
+        result
+    }
+
+    fn trim(&mut self, stored: Mark) -> io::Result<()> {
+        self.journal.trim(stored)
+    }
 }
 
 impl World {
@@ -46,7 +94,7 @@ impl World {
     /// # Errors
     /// What the journal says when it cannot be opened.
     pub async fn start(machine: &Machine) -> anyhow::Result<Self> {
-        let Machine { disk, store, clock, barrier, window_bytes } = machine;
+        let Machine { disk, store, clock, barrier, window_bytes, log } = machine;
         let (journal, replay) = FileJournal::open(Box::new(disk.clone()), SEGMENT_BYTES, *barrier)?;
         let start = store.count_start().await?;
         let budget = Budget::new(64 << 20);
@@ -62,12 +110,15 @@ impl World {
             stream_bytes_max: 1 << 30,
         }));
         let now_ms = clock.now_ms();
+        let replayed = replay.changes.clone();
         let recovered = recovery::recover(&**store, replay.changes, now_ms, &memory).await?;
         let orphans = recovered.orphans();
         recovered.install(&streams, &commits, &budget);
-        let committer = Committer::new(commits.clone(), Box::new(journal));
-        let flusher = Flusher::new(store.clone(), commits, budget, memory);
-        let mut world = Self { streams: streams.clone(), committer, flusher };
+        let committer =
+            Committer::new(commits.clone(), Box::new(Recorder { journal, log: log.clone() }));
+        let flusher = Flusher::new(store.clone(), commits.clone(), budget.clone(), memory);
+        let mut world =
+            Self { streams: streams.clone(), committer, flusher, commits, budget, replayed };
         let closing = async move { recovery::close_orphans(&streams, &**store, &orphans).await };
         world.drive(closing).await??;
         Ok(world)
@@ -79,35 +130,42 @@ impl World {
     /// The journal fails.
     pub async fn drive<T>(&mut self, future: impl Future<Output = T>) -> anyhow::Result<T> {
         let mut future = pin!(future);
-        loop {
+        for _ in 0..100_000 {
             if let Poll::Ready(value) = futures::poll!(future.as_mut()) {
                 return Ok(value);
             }
             self.committer.step()?;
             tokio::task::yield_now().await;
         }
+        panic!("it waits for ever");
     }
 
     /// Everything that a reader gets from `position` on without waiting, and whether it was the end.
     ///
     /// # Errors
     /// What the reader is told.
-    pub async fn read(&self, name: &str, position: u64) -> Result<(Vec<u8>, bool), StreamError> {
-        let channel = self.streams.find(&name.parse().expect("valid")).await?;
-        let mut begin = pin!(self.streams.read(channel, position));
-        let Poll::Ready(begun) = futures::poll!(begin.as_mut()) else {
-            return Err(StreamError::NotFound);
-        };
-        let (mut cursor, _) = begun?;
-        let mut bytes = Vec::new();
-        loop {
-            let next = pin!(cursor.next());
-            match futures::poll!(next) {
-                Poll::Ready(Ok(Piece::Data(part))) => bytes.extend_from_slice(&part.bytes),
-                Poll::Ready(Ok(Piece::End(_))) => return Ok((bytes, true)),
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok((bytes, false)),
+    pub async fn read(
+        &mut self,
+        name: &str,
+        position: u64,
+    ) -> anyhow::Result<Result<(Vec<u8>, bool), StreamError>> {
+        let streams = self.streams.clone();
+        let name = name.parse().expect("valid");
+        self.drive(async move {
+            let channel = streams.find(&name).await?;
+            let (mut cursor, _) = streams.read(channel, position).await?;
+            let mut bytes = Vec::new();
+            loop {
+                match cursor.ready().await? {
+                    Some(Piece::Data(part)) => {
+                        bytes.extend_from_slice(&part.bytes);
+                        assert_eq!(part.end.bytes, position + bytes.len() as u64);
+                    }
+                    Some(Piece::End(_)) => return Ok((bytes, true)),
+                    None => return Ok((bytes, false)),
+                }
             }
-        }
+        })
+        .await
     }
 }

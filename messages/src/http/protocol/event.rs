@@ -4,74 +4,35 @@
 //! behind the colon (HTML standard, 9.2.6). So that it comes out as it was, a line that begins with a
 //! space gets another one; none else does, since the protocol's clients look for `data:{`.
 
-use crate::model::{Offset, holds_messages, media_type};
+use super::super::encoding::Encoding;
+use crate::model::Offset;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
-/// How content is put into the text of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// As it is: UTF-8.
-    Text,
-    /// Each event an array of messages.
-    Messages,
-    /// Any bytes.
-    Base64,
+/// How many of the last bytes of `content` must wait for those behind them: what is left of a
+/// character, or a CR that an LF may follow.
+pub(super) fn held_back(encoding: Encoding, content: &[u8]) -> usize {
+    let cr = encoding == Encoding::Text && content.last() == Some(&b'\r');
+    if cr { 1 } else { encoding.unfinished(content) }
 }
 
-impl Encoding {
-    /// The encoding for content of a type.
-    pub fn of(content_type: &str) -> Self {
-        if holds_messages(content_type) {
-            return Self::Messages;
+/// Writes `content` as one event, with the position behind it.
+pub(super) fn data(encoding: Encoding, content: &[u8], end: Offset, out: &mut String) {
+    out.push_str("event: data\n");
+    match encoding {
+        Encoding::Text => lines(&String::from_utf8_lossy(content), out),
+        Encoding::Messages => {
+            let messages = content.strip_suffix(b",").unwrap_or(content);
+            lines(&format!("[{}]", String::from_utf8_lossy(messages)), out);
         }
-        let kind = media_type(content_type);
-        let is_text = kind.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"));
-        if is_text { Self::Text } else { Self::Base64 }
+        Encoding::Base64 => {
+            out.push_str("data:");
+            STANDARD.encode_string(content, out);
+            out.push('\n');
+        }
     }
-
-    /// How many of the last bytes of `content` must wait for those behind them: what is left of a
-    /// character, or a CR that an LF may follow.
-    pub fn held_back(self, content: &[u8]) -> usize {
-        if self != Self::Text {
-            return 0;
-        }
-        if content.last() == Some(&b'\r') {
-            return 1;
-        }
-        let tail = content.iter().rev().take(3).enumerate();
-        for (behind, byte) in tail {
-            let length = match byte {
-                0x80..=0xBF => continue,
-                0xC2..=0xDF => 2,
-                0xE0..=0xEF => 3,
-                0xF0..=0xF4 => 4,
-                _ => 1,
-            };
-            return if length > behind + 1 { behind + 1 } else { 0 };
-        }
-        0
-    }
-
-    /// Writes `content` as one event, with the position behind it.
-    pub fn data(self, content: &[u8], end: Offset, out: &mut String) {
-        out.push_str("event: data\n");
-        match self {
-            Self::Text => lines(&String::from_utf8_lossy(content), out),
-            Self::Messages => {
-                let messages = content.strip_suffix(b",").unwrap_or(content);
-                lines(&format!("[{}]", String::from_utf8_lossy(messages)), out);
-            }
-            Self::Base64 => {
-                out.push_str("data:");
-                STANDARD.encode_string(content, out);
-                out.push('\n');
-            }
-        }
-        // Writing to a string cannot fail.
-        let _ = write!(out, "id:{end}\n\n");
-    }
+    // Writing to a string cannot fail.
+    let _ = write!(out, "id:{end}\n\n");
 }
 
 /// Writes a text as the lines of one event.
@@ -124,14 +85,11 @@ impl Control {
     }
 }
 
-/// What was held back and what has come since, in one.
-pub(super) fn joined<'a>(held: &[u8], bytes: &'a Bytes) -> Cow<'a, [u8]> {
-    if held.is_empty() { Cow::Borrowed(bytes) } else { Cow::Owned([held, bytes].concat()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::encoding::joined;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     /// What a parser by the standard makes of the data of events.
@@ -156,9 +114,9 @@ mod tests {
         events
     }
 
-    fn data(encoding: Encoding, content: &[u8]) -> String {
+    fn event(encoding: Encoding, content: &[u8]) -> String {
         let mut out = String::new();
-        encoding.data(content, Offset::ZERO, &mut out);
+        data(encoding, content, Offset::ZERO, &mut out);
         out
     }
 
@@ -175,14 +133,14 @@ mod tests {
             for pair in cuts.windows(2) {
                 let piece = Bytes::copy_from_slice(&bytes[pair[0]..pair[1]]);
                 let content = joined(&held, &piece).into_owned();
-                let at = content.len() - Encoding::Text.held_back(&content);
+                let at = content.len() - held_back(Encoding::Text, &content);
                 if at > 0 {
-                    Encoding::Text.data(&content[..at], Offset::ZERO, &mut out);
+                    data(Encoding::Text, &content[..at], Offset::ZERO, &mut out);
                 }
                 held = content[at..].to_vec();
             }
             if !held.is_empty() {
-                Encoding::Text.data(&held, Offset::ZERO, &mut out);
+                data(Encoding::Text, &held, Offset::ZERO, &mut out);
             }
             let want = text.replace("\r\n", "\n").replace('\r', "\n");
             prop_assert_eq!(parse(&out).concat(), want);
@@ -190,7 +148,7 @@ mod tests {
 
         #[test]
         fn bytes_come_through_whole(content in prop::collection::vec(any::<u8>(), 0..60)) {
-            let out = data(Encoding::Base64, &content);
+            let out = event(Encoding::Base64, &content);
             let text = parse(&out).concat();
             prop_assert_eq!(STANDARD.decode(text).expect("base64"), content);
         }
@@ -199,10 +157,10 @@ mod tests {
     #[test]
     fn an_event_is_laid_out_as_clients_expect_it() {
         assert_eq!(
-            data(Encoding::Text, b" two\n  three"),
+            event(Encoding::Text, b" two\n  three"),
             "event: data\ndata:  two\ndata:   three\nid:0000000000000000_0000000000000000\n\n"
         );
-        assert_eq!(parse(&data(Encoding::Messages, b"{\"a\":\n1},2,")), ["[{\"a\":\n1},2]"]);
+        assert_eq!(parse(&event(Encoding::Messages, b"{\"a\":\n1},2,")), ["[{\"a\":\n1},2]"]);
         let next = Offset { records: 1, bytes: 2 };
         let mut out = String::new();
         Control { next, cursor: 7, last: true, closed: false }.write(true, &mut out);
@@ -214,20 +172,6 @@ mod tests {
              event: control\ndata:{\"streamNextOffset\":\"0000000000000001_0000000000000002\",\
              \"upToDate\":true,\"streamClosed\":true}\n\n"
         );
-    }
-
-    #[test]
-    fn only_text_and_json_are_written_as_they_are() {
-        for (content_type, want) in [
-            ("text/plain; charset=utf-8", Encoding::Text),
-            ("Text/HTML", Encoding::Text),
-            ("application/json", Encoding::Messages),
-            ("application/x-ndjson", Encoding::Base64),
-            ("application/problem+json", Encoding::Base64),
-            ("", Encoding::Base64),
-        ] {
-            assert_eq!(Encoding::of(content_type), want, "{content_type}");
-        }
     }
 
     #[test]
@@ -244,8 +188,8 @@ mod tests {
             (b"\xFF", 0),
             (b"", 0),
         ] {
-            assert_eq!(Encoding::Text.held_back(content), want, "{content:?}");
-            assert_eq!(Encoding::Base64.held_back(content), 0);
+            assert_eq!(held_back(Encoding::Text, content), want, "{content:?}");
+            assert_eq!(held_back(Encoding::Base64, content), 0);
         }
     }
 }

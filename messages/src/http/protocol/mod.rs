@@ -31,7 +31,8 @@ use axum::{
 };
 pub(super) use headers::EXPOSED;
 use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
-pub(super) use name::stream_name;
+pub(super) use name::{parse_name, stream_name};
+pub(super) use query::{Start, parse_start};
 use std::sync::Arc;
 
 /// Where the protocol's streams begin.

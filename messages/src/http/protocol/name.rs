@@ -1,7 +1,7 @@
 //! Which stream a path means.
 
 use super::{super::problem::Problem, ROOT};
-use crate::model::StreamName;
+use crate::model::{InvalidName, StreamName};
 use axum::http::StatusCode;
 use percent_encoding::percent_decode_str;
 
@@ -11,15 +11,22 @@ use percent_encoding::percent_decode_str;
 /// There can be no such stream.
 pub(in crate::http) fn stream_name(path: &str) -> Result<StreamName, Problem> {
     let encoded = path.strip_prefix(ROOT).unwrap_or_default();
-    let bad = |detail: String| Problem::bad_request("bad_name", detail);
     let text = percent_decode_str(encoded).decode_utf8();
-    let text = text.map_err(|_| bad("the name of a stream is UTF-8".into()))?;
-    text.parse().map_err(|error: crate::model::InvalidName| match error {
-        crate::model::InvalidName::Reserved => {
+    let bad = |_| Problem::bad_request("bad_name", "the name of a stream is UTF-8");
+    parse_name(&text.map_err(bad)?)
+}
+
+/// A name as clients send it.
+///
+/// # Errors
+/// There can be no such stream.
+pub(in crate::http) fn parse_name(text: &str) -> Result<StreamName, Problem> {
+    text.parse().map_err(|error: InvalidName| match error {
+        InvalidName::Reserved => {
             let detail = "there is nothing here; names that begin with __ds/ are reserved";
             Problem::new(StatusCode::NOT_FOUND, "reserved_name", detail)
         }
-        error => bad(error.to_string()),
+        error => Problem::bad_request("bad_name", error.to_string()),
     })
 }
 

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
+pub(in crate::http) enum Start {
     Beginning,
     At(Offset),
     Now,
@@ -66,7 +66,7 @@ fn start(value: &str) -> Result<Start, Problem> {
 }
 
 /// An offset as clients send it.
-pub(super) fn parse_start(text: &str) -> Option<Start> {
+pub(in crate::http) fn parse_start(text: &str) -> Option<Start> {
     match text {
         "-1" => Some(Start::Beginning),
         "now" => Some(Start::Now),

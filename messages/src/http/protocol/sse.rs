@@ -2,9 +2,15 @@
 //! position has an id, and one that comes back goes on from it.
 
 use super::{
-    super::{App, gate::Reading, jitter::jitter, problem::Problem},
+    super::{
+        App,
+        encoding::{Encoding, before, joined},
+        gate::Reading,
+        jitter::jitter,
+        problem::Problem,
+    },
     cursor,
-    event::{Control, Encoding, joined},
+    event::{self, Control},
     headers::STREAM_SSE_DATA_ENCODING,
     query::{Start, parse_start},
 };
@@ -157,14 +163,14 @@ impl Events {
         let (encoding, held, begin) = (self.encoding, &self.held, self.at);
         let encode = || {
             let content = joined(held, &part.bytes);
-            let wait = if closed { 0 } else { encoding.held_back(&content) };
+            let wait = if closed { 0 } else { event::held_back(encoding, &content) };
             let content = &content[..content.len() - wait];
             let reaches = before(part.end, wait as u64);
             let mut text = String::with_capacity(content.len() + content.len() / 2 + 256);
             if content.is_empty() {
                 return Frame { bytes: Bytes::new(), reaches: begin };
             }
-            encoding.data(content, reaches, &mut text);
+            event::data(encoding, content, reaches, &mut text);
             Control { next: reaches, cursor, last: part.last, closed }.write(false, &mut text);
             Frame { bytes: text.into(), reaches }
         };
@@ -186,7 +192,7 @@ impl Events {
         }
         let next = self.cursor.channel().durable();
         let mut text = String::new();
-        self.encoding.data(&self.held, next, &mut text);
+        event::data(self.encoding, &self.held, next, &mut text);
         Control { next, cursor: 0, last: true, closed: true }.write(false, &mut text);
         text.into()
     }
@@ -211,12 +217,4 @@ enum Waited {
 /// The last event for somebody whose token has expired.
 fn expired(problem: &Problem) -> Bytes {
     format!("event: problem\ndata:{}\n\n", problem.body().trim_end()).into()
-}
-
-/// The position `bytes` before the end of a record.
-fn before(end: Offset, bytes: u64) -> Offset {
-    if bytes == 0 {
-        return end;
-    }
-    Offset { records: end.records.saturating_sub(1), bytes: end.bytes - bytes }
 }
