@@ -35,7 +35,7 @@ pub const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 pub const GAP_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a reader that only catches up waits before it asks again.
-pub const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
+pub const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a server may take to give up what only deleted streams needed.
 pub const COLLECTED: Duration = Duration::from_secs(5);

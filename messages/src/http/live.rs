@@ -1,6 +1,7 @@
 //! A cursor as the body of a response.
 
 use super::{
+    content_type,
     gate::Reading,
     problem::{STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET, insert_text},
 };
@@ -19,11 +20,10 @@ use axum::{
 /// stream is closed. When it cannot be read to its end, also because the token of its reader has
 /// expired, the body breaks off without its last chunk, so that no reader takes a part for the whole.
 pub(super) fn response(cursor: Cursor, status: Status, reading: Reading) -> Response {
-    let content_type = HeaderValue::from_str(cursor.channel().content_type());
+    let content_type = cursor.channel().content_type().clone();
     let mut response = Response::new(body(cursor, reading));
     let headers = response.headers_mut();
-    let binary = HeaderValue::from_static("application/octet-stream");
-    headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(binary));
+    content_type::insert(headers, &content_type);
     // Whatever lies between must pass every piece on as it comes.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));

@@ -1,6 +1,7 @@
 //! HTTP: the only place that knows axum and hyper. A handler parses, makes one call, and answers.
 
 mod body;
+mod content_type;
 mod cors;
 mod credentials;
 mod encoding;

@@ -6,6 +6,7 @@
 mod client;
 pub mod outage;
 pub mod postgres;
+pub mod protocol;
 pub mod raw;
 mod server;
 pub mod webhook;

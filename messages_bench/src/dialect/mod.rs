@@ -71,10 +71,27 @@ pub struct Append {
     content_type: Option<HeaderValue>,
 }
 
-/// A live read: a reply and, where needed, the parser of its events.
+/// A live read: a reply and, where needed, its events.
 pub struct Follow {
     reply: Reply,
-    events: Option<Sse>,
+    events: Option<Events>,
+}
+
+/// The events of a stream: their parser, and what is needed to come back for more.
+struct Events {
+    id: String,
+    parser: Sse,
+    /// The last control event.
+    control: Vec<u8>,
+}
+
+impl Events {
+    /// Where to go on; `None` when the stream is closed.
+    fn next_offset(&self) -> Option<String> {
+        let control: serde_json::Value = serde_json::from_slice(&self.control).ok()?;
+        let closed = control["streamClosed"] == true;
+        control["streamNextOffset"].as_str().filter(|_| !closed).map(str::to_owned)
+    }
 }
 
 /// One worker's connection to a target.
@@ -229,9 +246,10 @@ impl Session {
 
     /// Begins to follow a stream from `offset` bytes; only the plain interface knows byte offsets.
     pub async fn follow_from(&mut self, id: &str, offset: u64) -> Result<Follow, Failure> {
+        let events = || Events { id: id.to_owned(), parser: Sse::new(), control: Vec::new() };
         let (uri, events) = match self.dialect {
             Dialect::Plain => (plain::read(&self.path, id, offset), None),
-            Dialect::Durable => (durable::read(&self.path, id, "-1", true), Some(Sse::new())),
+            Dialect::Durable => (durable::read(&self.path, id, "-1", true), Some(events())),
         };
         let reply = self.ask(&Method::GET, &uri, None, &Bytes::new()).await?;
         Ok(Follow { reply, events })
@@ -244,16 +262,34 @@ impl Session {
         mut sink: impl FnMut(&[u8]),
     ) -> Result<bool, Failure> {
         let Some(bytes) = self.client.piece_within(&mut follow.reply, self.silence).await? else {
-            return Ok(false);
+            return self.come_back(follow).await;
         };
         match &mut follow.events {
             None => sink(&bytes),
-            Some(events) => events.feed(&bytes, |piece| {
-                if let Piece::Data(data) = piece {
-                    sink(data);
+            Some(Events { parser, control, .. }) => parser.feed(&bytes, |piece| match piece {
+                Piece::Data(data) => sink(data),
+                Piece::Control(json) => {
+                    control.clear();
+                    control.extend_from_slice(json);
                 }
+                Piece::Complete => (),
             }),
         }
+        Ok(true)
+    }
+
+    /// Answers of events end now and then, and whoever follows comes back. False when there is
+    /// nothing to come back for.
+    async fn come_back(&mut self, follow: &mut Follow) -> Result<bool, Failure> {
+        let Some(events) = &mut follow.events else {
+            return Ok(false);
+        };
+        let Some(offset) = events.next_offset() else {
+            return Ok(false);
+        };
+        let uri = durable::read(&self.path, &events.id, &offset, true);
+        follow.reply = self.ask(&Method::GET, &uri, None, &Bytes::new()).await?;
+        events.parser = Sse::new();
         Ok(true)
     }
 

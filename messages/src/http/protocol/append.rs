@@ -24,6 +24,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use futures::FutureExt;
 use std::sync::Arc;
 
 pub(super) async fn append(
@@ -116,7 +117,25 @@ impl<'a> Append<'a> {
         }
         let wrong_type = self.check(piece.is_empty())?;
         loop {
-            let next = if incoming.is_at_end() { None } else { incoming.next().await? };
+            // The end of a short body is here with its only piece, and closing is one step with it.
+            // Nothing else waits for what comes behind it: readers wait for what is here.
+            let next = match incoming.next().now_or_never().transpose()? {
+                Some(next) => next,
+                None => {
+                    let appended = self.append_piece(piece, false, wrong_type).await?;
+                    match incoming.next().await? {
+                        Some(next) => {
+                            piece = next;
+                            continue;
+                        }
+                        None if self.close.is_none() => {
+                            return Ok(answer(StatusCode::NO_CONTENT, &appended, None));
+                        }
+                        None => piece = Bytes::new(),
+                    }
+                    None
+                }
+            };
             let last = next.is_none();
             let appended = self.append_piece(piece, last, wrong_type).await?;
             match next {

@@ -2,11 +2,11 @@
 
 use super::{
     super::{
-        App,
+        App, content_type,
         problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
         upload,
     },
-    headers, insert_content_type,
+    headers,
 };
 use crate::{
     auth::{Access, Principal},
@@ -89,7 +89,7 @@ fn answer(app: &App, parts: &Parts, ensured: &Ensured) -> Response {
         let base = app.base_url(&parts.headers);
         insert_text(headers, header::LOCATION, &format!("{base}{}", parts.uri.path()));
     }
-    insert_content_type(headers, channel.content_type());
+    content_type::insert(headers, channel.content_type());
     insert_text(headers, STREAM_NEXT_OFFSET, &status.tail.to_string());
     if status.closed.is_some() {
         headers.insert(STREAM_CLOSED, HeaderValue::from_static("true"));

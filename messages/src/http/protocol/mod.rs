@@ -16,6 +16,7 @@ mod sse;
 use super::{
     App,
     body::discard,
+    content_type,
     problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
 };
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 pub(super) use headers::EXPOSED;
@@ -93,7 +94,7 @@ async fn head(app: &App, name: &StreamName) -> Result<Response, Problem> {
     let status = app.streams.status(&channel).await?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    insert_content_type(headers, channel.content_type());
+    content_type::insert(headers, channel.content_type());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     insert_text(headers, STREAM_NEXT_OFFSET, &status.tail.to_string());
     if status.closed.is_some() {
@@ -111,15 +112,4 @@ async fn delete(app: &App, name: &StreamName) -> Result<Response, Problem> {
     let channel = app.streams.find(name).await?;
     app.streams.delete(&channel).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// The content type of a stream. One that a browser would run is put where it can do no harm.
-fn insert_content_type(headers: &mut HeaderMap, content_type: &str) {
-    let binary = HeaderValue::from_static("application/octet-stream");
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap_or(binary));
-    let media_type = crate::model::media_type(content_type).to_ascii_lowercase();
-    if ["html", "xml", "svg"].iter().any(|active| media_type.contains(active)) {
-        let sandbox = HeaderValue::from_static("sandbox");
-        headers.insert(header::CONTENT_SECURITY_POLICY, sandbox);
-    }
 }

@@ -2,13 +2,12 @@
 
 use super::{
     super::{
-        App,
+        App, content_type,
         gate::Reading,
         problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
     },
     cache, content, cursor,
     headers::{STREAM_CURSOR, STREAM_UP_TO_DATE},
-    insert_content_type,
     query::{Live, Query, Start},
     sse,
 };
@@ -97,7 +96,7 @@ impl<'a> Reader<'a> {
         let body = if self.channel().holds_messages() { Body::from("[]") } else { Body::empty() };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
-        insert_content_type(headers, self.channel().content_type());
+        content_type::insert(headers, self.channel().content_type());
         insert_position(headers, tail, true, closed.is_some());
         headers.insert(header::CACHE_CONTROL, cache::NO_STORE);
         response
@@ -184,7 +183,7 @@ impl<'a> Reader<'a> {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        insert_content_type(headers, channel.content_type());
+        content_type::insert(headers, channel.content_type());
         let body = content::body(self.cursor, end, headers, reading).await?;
         *response.body_mut() = body;
         Ok(response)
