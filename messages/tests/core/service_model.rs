@@ -356,7 +356,7 @@ impl Simulation {
         }
     }
 
-    /// A reader takes some of what there is: by parts or as a page.
+    /// A reader takes some of what there is.
     async fn read(&mut self) {
         if self.readers.is_empty() {
             return;
@@ -364,13 +364,7 @@ impl Simulation {
         let who = self.random.below(self.readers.len());
         let Reader { cursor, life, position } = &mut self.readers[who];
         let life = &self.lives[*life];
-        let bytes_max = self.random.below(50_000);
-        let by_page = self.random.one_in(2);
         let read = async {
-            if by_page {
-                let page = cursor.page(bytes_max + 1).await?;
-                return Ok((page.parts, page.end, page.last, page.closed.is_some()));
-            }
             match cursor.ready().await? {
                 None => Ok((vec![], None, true, false)),
                 Some(Piece::End(_)) => Ok((vec![], None, true, true)),
