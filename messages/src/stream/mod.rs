@@ -272,7 +272,10 @@ impl Streams {
                 return Arc::strong_count(slot) > 1;
             };
             let idle = now_ms.saturating_sub(channel.used_ms()) > CHANNEL_IDLE_MS;
-            let unload = idle && Arc::strong_count(slot) == 1 && Arc::strong_count(channel) == 1;
+            let unheld = Arc::strong_count(slot) == 1 && Arc::strong_count(channel) == 1;
+            // One whose creation failed with the journal stands before what it was to replace.
+            let known = channel.status().is_some() || channel.over().is_some();
+            let unload = idle && unheld && known;
             if full && !unload {
                 channel.trim(0);
             }

@@ -328,6 +328,29 @@ async fn an_earlier_life_does_not_come_back_either() {
     assert_eq!(scene.store.count(), 0);
 }
 
+/// A deleted stream whose row is still there, and whose name was to begin anew when the journal failed.
+#[tokio::test]
+async fn a_journal_that_fails_brings_nothing_back() {
+    let mut scene = Scene::new().await;
+    scene.create(new("a", Lifetime::Unlimited)).await.unwrap();
+    scene.append("a").await.unwrap();
+    scene.flush().await;
+    scene.delete("a").await.unwrap();
+    scene.machine.disk.cut_power_after(0);
+    let streams = scene.streams();
+    {
+        let mut creating = pin!(streams.ensure(new("a", Lifetime::Unlimited)));
+        assert!(futures::poll!(creating.as_mut()).is_pending());
+        scene.world.committer.step().expect_err("the journal has failed");
+        assert_eq!(creating.await.err(), Some(StreamError::JournalFailed));
+    }
+    scene.store.fail_next_flush(Fault::Refused);
+    scene.world.flusher.flush().await.expect_err("the store is down");
+    scene.clock.advance_ms(1 << 20);
+    streams.sweep();
+    assert_eq!(scene.read("a").await, Err(StreamError::JournalFailed));
+}
+
 /// A stream whose producer died with the server, and that nobody may close any more.
 #[tokio::test]
 async fn orphans_that_are_over_do_not_keep_a_server_from_starting() {
