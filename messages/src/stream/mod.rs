@@ -142,7 +142,8 @@ impl Streams {
         // Nobody may see it any more, also when that cannot be written down now.
         if let Err(error) = self.expire(&channel).await {
             tracing::debug!(%error, stream = %channel.name(), "expired, and cannot be deleted now");
-            return Err(StreamError::NotFound);
+            // Of one that is not durable, not even that can be said.
+            return Err(channel.status().map_or(error, |_| StreamError::NotFound));
         }
         let over = channel.writer().over;
         match over {

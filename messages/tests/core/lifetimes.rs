@@ -339,7 +339,7 @@ async fn a_journal_that_fails_brings_nothing_back() {
     scene.machine.disk.cut_power_after(0);
     let streams = scene.streams();
     {
-        let mut creating = pin!(streams.ensure(new("a", Lifetime::Unlimited)));
+        let mut creating = pin!(streams.ensure(idle("a")));
         assert!(futures::poll!(creating.as_mut()).is_pending());
         scene.world.committer.step().expect_err("the journal has failed");
         assert_eq!(creating.await.err(), Some(StreamError::JournalFailed));
