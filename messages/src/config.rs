@@ -93,19 +93,14 @@ pub struct Config {
     pub public_url: Option<String>,
 
     /// Whether webhooks may call programs on this machine with http, for development. [default: only
-    /// when listening on a loopback address]
+    /// without keys and on a loopback address]
     #[arg(long, env = "WEBHOOK_ALLOW_LOOPBACK", value_name = "BOOL")]
     pub webhook_allow_loopback: Option<bool>,
 
     /// Origins whose web pages may use this server, separated by commas, for example
-    /// `https://app.example.com`; `*` for all, `none` for none but its own.
-    #[arg(
-        long,
-        env = "CORS_ORIGINS",
-        default_value = "*",
-        value_name = "ORIGINS",
-        value_delimiter = ','
-    )]
+    /// `https://app.example.com`; `*` for all, `local` for those of this machine, `none` for none but
+    /// its own. [default: `*` with keys, `local` without]
+    #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
     /// Seconds that open requests get to end when the server is asked to stop.
@@ -166,7 +161,8 @@ impl Config {
     /// Whether webhooks may call programs on this machine.
     #[must_use]
     pub fn webhook_allow_loopback(&self) -> bool {
-        self.webhook_allow_loopback.unwrap_or(self.listen.ip().is_loopback())
+        let development = self.listen.ip().is_loopback() && self.auth.is_open();
+        self.webhook_allow_loopback.unwrap_or(development)
     }
 
     /// The time between two flushes.

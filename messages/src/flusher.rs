@@ -149,9 +149,11 @@ impl Flusher {
         self.commits.push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
         result?;
         self.commits.stored(mark);
-        while let Some(stream) = self.merges.last() {
-            self.store.merge(*stream).await?;
-            self.merges.pop();
+        while let Some(stream) = self.merges.pop() {
+            // Only tidying up: what could not be merged stays as it is.
+            if let Err(error) = self.store.merge(stream).await {
+                tracing::warn!(%error, stream = stream.0, "cannot merge the rows of a stream");
+            }
         }
         Ok(())
     }

@@ -50,6 +50,9 @@ pub const RETRY_AFTER_SECS: u64 = 2;
 /// The journal writes and syncs at most this much at once, so that one barrier stays short.
 pub const COMMIT_BYTES_MAX: usize = 4 << 20;
 
+/// Without a journal, groups that one append commits for others before a thread goes on.
+pub const DIRECT_GROUPS_MAX: usize = 64;
+
 /// A segment that cannot be made (a full disk) is tried again this often.
 pub const SEGMENT_RETRY_MS: u64 = 250;
 

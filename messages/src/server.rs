@@ -38,8 +38,7 @@ pub struct Server {
     stop_productions: CancellationToken,
     send_away: CancellationToken,
     commits: Arc<Commits>,
-    /// The thread of the journal; none where there is no journal.
-    committer: Option<JoinHandle<()>>,
+    committer: JoinHandle<()>,
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
     sweeper: task::JoinHandle<()>,
@@ -91,10 +90,7 @@ impl Server {
         let flusher = core.flusher(earlier).await?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
-        let committer = match journal {
-            Some(journal) => Some(start_committer(&commits, journal)?),
-            None => None,
-        };
+        let committer = start_committer(&commits, journal)?;
         let stop_flusher = CancellationToken::new();
         let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
         let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
@@ -185,11 +181,9 @@ impl Server {
         self.stop_subscriptions.cancel();
         self.subscriptions.ended().await;
         self.commits.stop();
-        if let Some(committer) = self.committer {
-            task::spawn_blocking(move || committer.join())
-                .await?
-                .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
-        }
+        task::spawn_blocking(move || self.committer.join())
+            .await?
+            .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
         self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
@@ -279,7 +273,13 @@ struct OpenJournal {
 
 fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {
     let dir = &config.data_dir;
-    std::fs::create_dir_all(dir)
+    let mut builder = std::fs::DirBuilder::new();
+    // Content and keys are in it.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .recursive(true)
+        .create(dir)
         .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
     Ok(FileLock::take(dir.join("lock"))?)
 }
@@ -314,10 +314,13 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
 
 fn start_committer(
     commits: &Arc<Commits>,
-    journal: Box<dyn Journal>,
+    journal: Option<Box<dyn Journal>>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let committer = Committer::new(commits.clone(), journal);
-    std::thread::Builder::new().name("committer".into()).spawn(move || committer.run())
+    let commits = commits.clone();
+    std::thread::Builder::new().name("committer".into()).spawn(move || match journal {
+        Some(journal) => Committer::new(commits, journal).run(),
+        None => commits.relieve(),
+    })
 }
 
 fn quotas(config: &Config) -> Quotas {

@@ -13,8 +13,31 @@ pub struct FrameKey {
     pub to: Offset,
     /// Whether that was the end of the stream, and whether it was closed.
     pub last: (bool, bool),
-    /// Anything else that is in it.
-    pub variant: u64,
+    /// Who it is for.
+    pub reader: FrameReader,
+    /// What was held back of the part before: so many of these bytes.
+    pub held: (u8, [u8; 3]),
+}
+
+/// The kinds of readers that frames are encoded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameReader {
+    /// Server-sent events that carry this cursor.
+    Events {
+        /// The cursor.
+        cursor: u64,
+    },
+    /// A socket.
+    Socket,
+}
+
+/// `held` as a key has it. There are never more than three bytes.
+#[must_use]
+pub fn held_key(held: &[u8]) -> (u8, [u8; 3]) {
+    let mut bytes = [0; 3];
+    let count = held.len().min(bytes.len());
+    bytes[..count].copy_from_slice(&held[..count]);
+    (held.len() as u8, bytes)
 }
 
 /// An encoded frame, and how far it reaches: not all of what there was may have been complete.

@@ -7,7 +7,7 @@ mod memory;
 mod visible;
 mod window;
 
-pub use frame::{Frame, FrameKey};
+pub use frame::{Frame, FrameKey, FrameReader, held_key};
 pub use memory::WindowMemory;
 
 use crate::{

@@ -55,7 +55,7 @@ impl<'a> Incoming<'a> {
         let idle = self.idle;
         let frame = waited.map_err(|_| {
             let detail = format!(
-                "nothing has arrived for {idle:?}; what has is kept, go on with ?offset= and this offset"
+                "nothing has arrived for {idle:?}; HEAD tells where the stream ends, go on from there"
             );
             Problem::body_timeout(detail)
         })?;

@@ -5,7 +5,7 @@ use super::{
     protocol::EXPOSED,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 /// A browser need not ask again for this long.
@@ -15,36 +15,54 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origins {
     All,
+    /// Pages of this machine, as developers have them: any other page that somebody visits would have
+    /// the whole of a server that asks for no keys.
+    Local,
     Some(Arc<[HeaderValue]>),
 }
 
 impl Origins {
-    /// From a setting: `*` for all, `none` for none.
-    pub fn new(origins: &[String]) -> Self {
-        if origins.iter().any(|origin| origin == "*") {
+    /// From a setting: `*` for all, `none` for none, `local` for those of this machine. Where nothing is
+    /// said, that depends on whether the server is `open`.
+    pub fn new(origins: &[String], open: bool) -> Self {
+        let says = |word: &str| origins.iter().any(|origin| origin == word);
+        if says("*") || (origins.is_empty() && !open) {
             return Self::All;
+        }
+        if says("local") || origins.is_empty() {
+            return Self::Local;
         }
         let value = |origin: &String| HeaderValue::from_str(origin.trim_end_matches('/')).ok();
         Self::Some(origins.iter().filter(|origin| *origin != "none").filter_map(value).collect())
     }
 
-    /// Whether a page of the origin in `headers` may open a socket, which no browser asks before:
-    /// those of this server itself always may.
+    /// Whether a page of the origin in `headers` may do anything here: browsers do not ask before they
+    /// open a socket or send what a form could send. Pages of this server itself always may.
     pub fn allow(&self, headers: &HeaderMap) -> bool {
-        let (Self::Some(list), Some(origin)) = (self, headers.get(header::ORIGIN)) else {
+        let Some(origin) = headers.get(header::ORIGIN) else {
             return true;
         };
         let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
         let schemes = [&b"http://"[..], b"https://"];
         let own =
             schemes.iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
-        own || list.contains(origin)
+        own || match self {
+            Self::All => true,
+            Self::Local => is_local(origin),
+            Self::Some(list) => list.contains(origin),
+        }
+    }
+
+    /// Whether other pages may embed what this server hands out.
+    pub fn resource_policy(&self) -> HeaderValue {
+        HeaderValue::from_static(if *self == Self::All { "cross-origin" } else { "same-origin" })
     }
 
     /// The layer that answers preflights and adds headers.
     pub fn layer(&self) -> CorsLayer {
         let origin = match self {
             Self::All => AllowOrigin::any(),
+            Self::Local => AllowOrigin::predicate(|origin, _| is_local(origin)),
             Self::Some(list) => AllowOrigin::list(list.iter().cloned()),
         };
         let own = [STREAM_NEXT_OFFSET, STREAM_CLOSED, STREAM_CLOSED_REASON, PRODUCER_EPOCH];
@@ -59,9 +77,66 @@ impl Origins {
     }
 }
 
+/// Whether an origin is a page of this machine.
+fn is_local(origin: &HeaderValue) -> bool {
+    let text = origin.to_str().unwrap_or_default();
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    host.is_some_and(is_local_host)
+}
+
+/// Whether a host, with or without a port, is this machine whoever answers for names.
+pub(super) fn is_local_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let address = name.parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Whether a request has to do with this: not the others, which are spared its headers. Reads always,
 /// for what a cache keeps of one must do for a page as well.
 pub(super) fn concerns<B>(request: &Request<B>) -> bool {
     let is_read = request.method() == Method::GET || request.method() == Method::OPTIONS;
     is_read || request.headers().contains_key(header::ORIGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(origins: &Origins, origin: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:3000"));
+        headers.insert(header::ORIGIN, HeaderValue::from_str(origin).expect("a value"));
+        origins.allow(&headers)
+    }
+
+    #[test]
+    fn an_open_server_is_for_pages_of_this_machine() {
+        let open = Origins::new(&[], true);
+        for local in [
+            "http://localhost:5173",
+            "http://127.0.0.1:3000",
+            "http://[::1]:8080",
+            "https://a.localhost",
+        ] {
+            assert!(allows(&open, local), "{local}");
+        }
+        for foreign in [
+            "https://example.com",
+            "null",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "file://",
+        ] {
+            assert!(!allows(&open, foreign), "{foreign}");
+        }
+        assert!(allows(&Origins::new(&[], false), "https://example.com"));
+        assert!(allows(&Origins::new(&["*".into()], true), "https://example.com"));
+        let none = Origins::new(&["none".into()], true);
+        assert!(!allows(&none, "http://localhost:5173") && allows(&none, "http://127.0.0.1:3000"));
+        let some = Origins::new(&["https://app.example.com".into()], true);
+        assert!(allows(&some, "https://app.example.com") && !allows(&some, "https://example.com"));
+    }
 }

@@ -7,6 +7,7 @@ mod credentials;
 mod encoding;
 mod gate;
 mod health;
+mod hosts;
 mod jitter;
 mod live;
 mod problem;
@@ -33,13 +34,14 @@ use axum::{
     Router,
     body::Body,
     http::{
-        HeaderMap, HeaderName, HeaderValue, Request,
+        HeaderMap, HeaderName, HeaderValue, Method, Request,
         header::{self, X_CONTENT_TYPE_OPTIONS},
     },
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use futures::FutureExt;
+use hosts::Hosts;
 use problem::Problem;
 use std::{convert::Infallible, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +83,8 @@ pub struct Parts {
     public_url: Option<Arc<str>>,
     /// Web pages of whom may use it.
     cors: cors::Origins,
+    /// The names that it answers to.
+    hosts: Hosts,
     stop: CancellationToken,
 }
 
@@ -108,7 +112,8 @@ impl App {
             sse: Duration::from_secs(config.sse_secs),
             reader_stall: Duration::from_secs(config.reader_stall_secs),
             public_url: config.public_url.as_deref().map(Into::into),
-            cors: cors::Origins::new(&config.cors_origins),
+            cors: cors::Origins::new(&config.cors_origins, config.auth.is_open()),
+            hosts: Hosts::new(config),
             stop,
         }))
     }
@@ -118,6 +123,15 @@ impl Parts {
     /// A request body under the limits of this server.
     fn incoming(&self, body: Body) -> body::Incoming<'_> {
         body::Incoming::new(body, self.producer_idle, &self.stop)
+    }
+
+    /// Why a request is not even looked at: a page of somebody else has made a browser send it.
+    fn refusal(&self, request: &Request<Body>) -> Option<Problem> {
+        if !self.hosts.contain(request.headers()) {
+            return Some(Problem::foreign_host());
+        }
+        let asks = request.method() == Method::OPTIONS;
+        (!asks && !self.cors.allow(request.headers())).then(Problem::foreign_origin)
     }
 
     /// What stands before the paths of this server for the sender of `headers`.
@@ -163,13 +177,17 @@ pub fn service(app: App) -> impl HttpService {
         let doors = doors.clone();
         async move {
             let (cross, plain) = &*doors;
-            let mut response = match cors::concerns(&request) {
-                true => cross.clone().call(request).await?,
-                false => plain.answer(request).await,
+            let mut response = match plain.app.refusal(&request) {
+                Some(problem) => {
+                    body::discard(request.into_body()).await;
+                    problem.into_response()
+                }
+                None if cors::concerns(&request) => cross.clone().call(request).await?,
+                None => plain.answer(request).await,
             };
             let headers = response.headers_mut();
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+            headers.insert(RESOURCE_POLICY, plain.app.cors.resource_policy());
             Ok(response)
         }
         .boxed()

@@ -93,6 +93,17 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
+    pub fn foreign_origin() -> Self {
+        let detail = "pages of this origin may not use this server; see --cors-origins";
+        Self::new(StatusCode::FORBIDDEN, "foreign_origin", detail)
+    }
+
+    pub fn foreign_host() -> Self {
+        let detail = "without keys this server answers only to names of this machine; tell it another \
+                      one with --public-url, or configure keys";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", detail)
+    }
+
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }

@@ -97,6 +97,9 @@ impl Upload {
             let found = app.streams.find(&name).await;
             (found.map_err(refuse_beginning)?, false)
         };
+        if channel.holds_messages() {
+            return Err(messages_elsewhere());
+        }
         let streams = app.streams.clone();
         let left_at = created.then_some(Offset::ZERO);
         let leaving_at = None;
@@ -236,9 +239,11 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok("application/octet-stream");
     };
-    let text = value.to_str().ok().filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX);
+    let text = value.to_str().ok();
+    let text = text
+        .filter(|text| text.len() <= CONTENT_TYPE_BYTES_MAX && super::content_type::is_valid(text));
     text.ok_or_else(|| {
-        let detail = format!("Content-Type must be text of at most {CONTENT_TYPE_BYTES_MAX} bytes");
+        let detail = format!("Content-Type must be one type, as text/plain, of at most {CONTENT_TYPE_BYTES_MAX} bytes");
         Problem::bad_request("bad_content_type", detail)
     })
 }

@@ -20,4 +20,4 @@ pub use offset::{Expected, InvalidOffset, Offset};
 pub use pattern::{InvalidPattern, Pattern};
 pub use records::Records;
 pub use stream::{CloseReason, InvalidName, StoredStream, StreamId, StreamName};
-pub use writers::{Producer, Stamp, Writer, Writers};
+pub use writers::{Producer, Stamp, Writer, Writers, is_writer_text};

@@ -1,11 +1,17 @@
 //! What a stream remembers of those who write to it, so that a repetition is told from news.
 
 use super::Offset;
-use crate::limits::PRODUCER_RESULTS_KEPT;
+use crate::limits::{PRODUCER_RESULTS_KEPT, WRITER_TEXT_BYTES_MAX};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
+
+/// Whether a text may name a writer: what a database or a log would choke on may not.
+#[must_use]
+pub fn is_writer_text(text: &str) -> bool {
+    text.len() <= WRITER_TEXT_BYTES_MAX && !text.chars().any(char::is_control)
+}
 
 /// What an idempotent producer says of one append: who it is, its session, the number of the append
 /// in it.

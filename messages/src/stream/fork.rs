@@ -3,6 +3,7 @@
 use super::{ForkRequest, StreamError, Streams};
 use crate::{
     channel::Channel,
+    limits::APPEND_MESSAGES_MAX,
     model::{Chunk, Fork, ForkPoint, Offset},
 };
 use std::sync::Arc;
@@ -47,7 +48,9 @@ impl Streams {
             return Err(StreamError::NoSuchPlace);
         }
         let mut at = self.position(source, anchor, tail).await?;
+        let near = point.beyond <= APPEND_MESSAGES_MAX as u64;
         let wanted = at.records.checked_add(point.beyond).filter(|wanted| *wanted <= tail.records);
+        let wanted = wanted.filter(|_| near);
         let wanted = wanted.ok_or(StreamError::NoSuchPlace)?;
         while at.records < wanted {
             let chunk = self.chunk(source, at.bytes).await?;
@@ -110,7 +113,7 @@ impl Streams {
             StreamError::StoreUnavailable
         })?;
         // The rows may have gone with the life of the stream since it was found.
-        let missing = || source.over().map_or(StreamError::Damaged, |_| StreamError::NoSource);
+        let missing = || source.over().map_or(StreamError::Damaged, StreamError::from);
         chunks.into_iter().next().ok_or_else(missing)
     }
 }

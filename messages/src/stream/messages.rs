@@ -6,7 +6,12 @@
 use super::StreamError;
 use crate::{limits::APPEND_MESSAGES_MAX, model::Records};
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// The records of a `body` for a stream of JSON `messages` or of bytes. An array is taken apart one
 /// level deep.
@@ -19,7 +24,7 @@ pub fn records(body: Bytes, messages: bool) -> Result<Records, StreamError> {
     }
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let found: Vec<&RawValue> = if is_array {
-        serde_json::from_slice(&body)
+        serde_json::from_slice::<Messages<'_>>(&body).map(|Messages(found)| found)
     } else {
         serde_json::from_slice(&body).map(|one| vec![one])
     }
@@ -36,6 +41,36 @@ pub fn records(body: Bytes, messages: bool) -> Result<Records, StreamError> {
         lengths.push(message.len() as u32 + 1);
     }
     Ok(Records::messages(&lengths, text.freeze()))
+}
+
+/// The elements of an array. Of too many only one more than may be is kept: they could take many
+/// times the memory of their text.
+struct Messages<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Messages<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Messages<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some(message) = array.next_element::<&RawValue>()? {
+                    if found.len() <= APPEND_MESSAGES_MAX {
+                        found.push(message);
+                    }
+                }
+                Ok(Messages(found))
+            }
+        }
+
+        deserializer.deserialize_seq(Elements)
+    }
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ pub fn request(
     body: Bytes,
 ) -> Request<Body> {
     let body = http_body_util::Full::new(body).map_err(|never| match never {}).boxed();
-    let mut request = Request::builder().method(method).uri(target).header("host", "test");
+    let mut request = Request::builder().method(method).uri(target).header("host", "localhost");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -266,7 +266,7 @@ impl TestServer {
     pub fn produce_with(&self, target: &str, headers: &[(&str, &str)]) -> Producer {
         let (pieces, body) = mpsc::channel(0);
         let body = BodyExt::boxed(StreamBody::new(body));
-        let mut request = Request::put(target).header("host", "test");
+        let mut request = Request::put(target).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

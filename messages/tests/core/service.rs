@@ -216,13 +216,17 @@ async fn a_production_survives_an_overload() {
     committer.join().unwrap();
 }
 
-/// Without a thread for it, whoever appends commits for all who wait; nobody is forgotten, whoever
-/// comes while another is at it.
+/// Without a journal whoever appends commits for all who wait, and now and then a thread; nobody is
+/// forgotten, whoever comes while another is at it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn appends_commit_for_each_other_where_no_thread_does() {
+async fn appends_commit_for_each_other_without_a_journal() {
     const WRITERS: usize = 16;
     const APPENDS: usize = 200;
     let commits = Commits::direct(Mark(0), u64::MAX, Box::new(MemoryJournal::new(Mark(0))));
+    let relief = std::thread::spawn({
+        let commits = commits.clone();
+        move || commits.relieve()
+    });
     let streams = Arc::new(Streams::new(Ground {
         store: Arc::new(MemoryStore::default()),
         commits: commits.clone(),
@@ -252,6 +256,7 @@ async fn appends_commit_for_each_other_where_no_thread_does() {
         assert_eq!(channel.durable().records as usize, WRITERS / names.len() * APPENDS);
     }
     commits.stop();
+    relief.join().unwrap();
     assert!(
         streams.append(&streams.find(&names[0]).await.unwrap(), add("x", false)).await.is_err()
     );

@@ -66,6 +66,9 @@ fn new_stream(name: &StreamName, headers: &HeaderMap) -> Result<NewStream, Probl
 async fn ensure(app: &App, principal: &Principal, new: NewStream) -> Result<Ensured, Problem> {
     // Asked now and not before the body was there: that may have taken long.
     principal.check(Access::Create, &new.name)?;
+    if !new.body.is_empty() || new.closed {
+        principal.check(Access::Write, &new.name)?;
+    }
     if let Some(fork) = &new.fork {
         principal.check(Access::Manage, &new.name)?;
         principal.check(Access::Read, &fork.source)?;

@@ -3,7 +3,7 @@
 use super::super::problem::{PRODUCER_EXPECTED_SEQ, PRODUCER_RECEIVED_SEQ, Problem};
 use crate::{
     limits::{PROTOCOL_NUMBER_MAX, WRITER_TEXT_BYTES_MAX},
-    model::{ForkPoint, Lifetime, Stamp, Writer},
+    model::{ForkPoint, Lifetime, Stamp, Writer, is_writer_text},
     stream::ForkRequest,
 };
 use axum::http::{HeaderMap, HeaderName};
@@ -71,7 +71,7 @@ pub(super) fn closes(headers: &HeaderMap) -> bool {
 /// Who writes.
 pub(super) fn writer(headers: &HeaderMap) -> Result<Writer, Problem> {
     let seq = text(headers, STREAM_SEQ)?;
-    if seq.is_some_and(|seq| seq.len() > WRITER_TEXT_BYTES_MAX) {
+    if seq.is_some_and(|seq| !is_writer_text(seq)) {
         return Err(bad(STREAM_SEQ, &format!("may have at most {WRITER_TEXT_BYTES_MAX} bytes")));
     }
     Ok(Writer { stamp: stamp(headers)?, seq: seq.map(Into::into) })
@@ -82,7 +82,7 @@ fn stamp(headers: &HeaderMap) -> Result<Option<Stamp>, Problem> {
     match (text(headers, id)?, text(headers, epoch)?, text(headers, seq)?) {
         (None, None, None) => Ok(None),
         (Some(producer), Some(epoch_text), Some(seq_text)) => {
-            if producer.is_empty() || producer.len() > WRITER_TEXT_BYTES_MAX {
+            if producer.is_empty() || !is_writer_text(producer) {
                 let what = format!("must have 1 to {WRITER_TEXT_BYTES_MAX} bytes");
                 return Err(bad(id, &what));
             }

@@ -1,7 +1,7 @@
 //! The parameters of a read. Others are ignored, as the protocol wants it.
 
 use super::super::problem::Problem;
-use crate::model::Offset;
+use crate::{limits::PROTOCOL_NUMBER_MAX, model::Offset};
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 
@@ -88,7 +88,8 @@ fn live(value: &str) -> Result<Live, Problem> {
 /// What is no cursor of ours is as none.
 fn cursor(value: &str) -> Result<Option<u64>, Problem> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    Ok(if digits { value.parse().ok() } else { None })
+    let cursor = if digits { value.parse().ok() } else { None };
+    Ok(cursor.filter(|cursor| *cursor <= PROTOCOL_NUMBER_MAX))
 }
 
 #[cfg(test)]

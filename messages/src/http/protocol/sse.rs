@@ -15,7 +15,7 @@ use super::{
     query::{Start, parse_start},
 };
 use crate::{
-    channel::{Frame, FrameKey, Part},
+    channel::{Frame, FrameKey, FrameReader, Part, held_key},
     limits::{SSE_COMMENT_SECS, SSE_RETRY_MS_MAX, SSE_RETRY_MS_MIN},
     model::Offset,
     stream::{Cursor, Piece, StreamError, Streams},
@@ -155,11 +155,9 @@ impl Events {
     fn data(&mut self, part: Part) -> Option<(Bytes, bool)> {
         let (closed, cursor) = (part.closed.is_some(), self.cursor_now());
         let from = part.end.bytes - part.bytes.len() as u64;
-        let variant = self
-            .held
-            .iter()
-            .fold(cursor << 2 | self.held.len() as u64, |v, byte| v << 8 | u64::from(*byte));
-        let key = FrameKey { from, to: part.end, last: (part.last, closed), variant };
+        let reader = FrameReader::Events { cursor };
+        let (last, held) = ((part.last, closed), held_key(&self.held));
+        let key = FrameKey { from, to: part.end, last, reader, held };
         let (encoding, held, begin) = (self.encoding, &self.held, self.at);
         let encode = || {
             let content = joined(held, &part.bytes);

@@ -7,7 +7,7 @@ use crate::{
     auth::{Access, AuthError, Principal},
     http::App,
     model::StreamName,
-    subscription::{Config, SubscriptionId},
+    subscription::{Config, SubscriptionError, SubscriptionId},
 };
 use axum::http::{HeaderMap, Method};
 use std::collections::BTreeSet;
@@ -20,16 +20,21 @@ pub(super) async fn check(
 ) -> Result<(), Refused> {
     let access = match action {
         Action::Callback | Action::Ack | Action::Release => return Ok(()),
-        // What is asked for is in the body.
-        Action::Itself if method == Method::PUT => return Ok(()),
-        Action::Claim => Access::Read,
-        Action::Itself | Action::Streams | Action::Stream(_) => Access::Manage,
+        // What is asked for is in the body, which is read for those only who have a token.
+        Action::Itself if method == Method::PUT => {
+            let principal = app.auth.bearer(headers).await?;
+            return Ok(app.auth.creation(&principal)?);
+        }
+        // Whoever claims also says what is done.
+        Action::Claim | Action::Itself | Action::Streams | Action::Stream(_) => Access::Manage,
     };
     let principal = app.auth.bearer(headers).await?;
     if app.auth.is_open() {
         return Ok(());
     }
-    Ok(check_config(&principal, access, &app.subscriptions.config(id.clone()).await?)?)
+    let config = app.subscriptions.config(id.clone()).await?;
+    // Whoever may not have it is not told that it is there.
+    check_config(&principal, access, &config).map_err(|_| SubscriptionError::NotFound.into())
 }
 
 /// Whether the sender of `headers` may have a subscription like this.
@@ -41,6 +46,8 @@ pub(super) async fn check_new(
     let principal = app.auth.bearer(headers).await?;
     check_config(&principal, Access::Manage, config)?;
     if let Some(wake_stream) = config.wake_stream() {
+        // Nobody is woken by a wake stream, so it must not be somebody else's.
+        principal.check(Access::Manage, wake_stream)?;
         principal.check(Access::Write, wake_stream)?;
     }
     Ok(())

@@ -84,7 +84,10 @@ pub(super) async fn serve(
         if let Target::Subscription(id, action) = &asked.target {
             access::check(&app, &headers, (&asked.method, id, action)).await?;
         }
-        let body = collect(&mut body).await?;
+        let body = match asked.method {
+            Method::PUT | Method::POST => collect(&mut body).await?,
+            _ => Bytes::new(),
+        };
         answer(&app, &headers, asked, &body).await
     };
     match answered.await {

@@ -3,21 +3,18 @@
 
 use super::label::Label;
 use crate::{
-    channel::{Frame, FrameKey, Part},
+    channel::{Frame, FrameKey, FrameReader, Part, held_key},
     http::encoding::{Encoding, before, joined},
     model::Offset,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
-/// Tells the frames of sockets from those of events, which a channel keeps in the same place.
-const VARIANT: u64 = 1 << 63;
-
 /// What the shared half of a frame depends on.
 pub(super) fn key(part: &Part, held: &[u8]) -> FrameKey {
     let from = part.end.bytes - part.bytes.len() as u64;
-    let held = held.iter().fold(held.len() as u64, |v, byte| v << 8 | u64::from(*byte));
-    FrameKey { from, to: part.end, last: (false, false), variant: VARIANT | held }
+    let (last, reader) = ((false, false), FrameReader::Socket);
+    FrameKey { from, to: part.end, last, reader, held: held_key(held) }
 }
 
 /// The shared half of the frame for what was `held` back and `part`: as much of it as is whole. No

@@ -8,7 +8,7 @@ use crate::{
         protocol::{Start, parse_name, parse_start},
     },
     limits::{PROTOCOL_NUMBER_MAX, WRITER_TEXT_BYTES_MAX},
-    model::{Records, Stamp, StreamName, Writer},
+    model::{Records, Stamp, StreamName, Writer, is_writer_text},
     stream::{StreamError, records},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -228,14 +228,17 @@ fn array(messages: &RawValue) -> Result<Records, Why> {
 
 fn writer(producer: Option<ProducerForm>, seq: Option<String>) -> Result<Writer, Why> {
     let bad = |what: String| refused(Problem::bad_request("bad_producer", what));
-    let too_long = |text: &str| text.len() > WRITER_TEXT_BYTES_MAX;
-    if seq.as_deref().is_some_and(too_long) {
-        return Err(bad(format!("stream_seq may have at most {WRITER_TEXT_BYTES_MAX} bytes")));
+    let is_bad = |text: &str| !is_writer_text(text);
+    let plain = "and no control characters";
+    if seq.as_deref().is_some_and(is_bad) {
+        let most = format!("stream_seq may have at most {WRITER_TEXT_BYTES_MAX} bytes {plain}");
+        return Err(bad(most));
     }
     let stamp = match producer {
         None => None,
-        Some(ProducerForm { id, .. }) if id.is_empty() || too_long(&id) => {
-            return Err(bad(format!("producer.id must have 1 to {WRITER_TEXT_BYTES_MAX} bytes")));
+        Some(ProducerForm { id, .. }) if id.is_empty() || is_bad(&id) => {
+            let what = format!("producer.id must have 1 to {WRITER_TEXT_BYTES_MAX} bytes {plain}");
+            return Err(bad(what));
         }
         Some(ProducerForm { epoch, seq, .. }) if epoch.max(seq) > PROTOCOL_NUMBER_MAX => {
             return Err(bad("producer.epoch and producer.seq go up to 2^53 - 1".into()));

@@ -2,6 +2,8 @@
 //! next one. One thread, one journal; in this order a batch becomes durable, visible, answered and
 //! the flusher's.
 
+mod direct;
+
 use crate::{
     changes::Changes,
     channel::{Channel, change_cost},
@@ -13,7 +15,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -79,7 +81,7 @@ pub struct Commits {
     flush_early: Notify,
     flush_early_bytes: u64,
     changes: Changes,
-    /// The journal where it never waits: then whoever enqueues also commits, and no thread does.
+    /// The journal where it never waits: then whoever enqueues also commits, and seldom a thread.
     direct: Option<Mutex<Box<dyn Journal>>>,
 }
 
@@ -89,6 +91,8 @@ struct Queue {
     /// The group of the last entry that was queued, which may be committed already.
     last: Ticket,
     stop: bool,
+    /// Whoever committed for the others has had enough of it; see [`Commits::relieve`].
+    relieve: bool,
 }
 
 #[derive(Debug)]
@@ -127,7 +131,7 @@ impl Commits {
     ) -> Arc<Self> {
         let last = Ticket(Arc::new(SetOnce::new_with(Some(Ok(())))));
         Arc::new(Self {
-            queue: Mutex::new(Queue { groups: VecDeque::new(), last, stop: false }),
+            queue: Mutex::new(Queue { groups: VecDeque::new(), last, stop: false, relieve: false }),
             queued: Condvar::new(),
             trouble: AtomicU8::new(TROUBLE_NONE),
             published: AtomicU64::new(mark.0),
@@ -191,25 +195,6 @@ impl Commits {
         Ok(ticket)
     }
 
-    /// Commits what is queued, unless somebody else is at it, who then takes it along.
-    fn commit_directly(&self) {
-        let Some(direct) = &self.direct else { return };
-        let has_work = || !self.queue().groups.is_empty();
-        // Whoever has left the loop looks once more after letting go of the journal: something may
-        // have been queued in between by somebody who found it taken.
-        while has_work() {
-            let mut journal = match direct.try_lock() {
-                Ok(journal) => journal,
-                Err(TryLockError::Poisoned(journal)) => journal.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
-            while let Some(group) = self.next_group() {
-                // A failure is told to everybody who waits.
-                let _ = self.write(group, &mut **journal);
-            }
-        }
-    }
-
     fn next_group(&self) -> Option<Group> {
         self.queue().groups.pop_front()
     }
@@ -246,6 +231,12 @@ impl Commits {
             TROUBLE_FAILED => Some(Trouble::Failed),
             _ => None,
         }
+    }
+
+    /// From one trouble to another, unless something else is the matter: what has failed for good
+    /// stays so. Returns whether it was so.
+    fn change_trouble(&self, from: u8, to: u8) -> bool {
+        self.trouble.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Everything up to this mark is visible and on the list of the flusher.
@@ -403,15 +394,17 @@ impl Committer {
             if queue.stop {
                 return Err(error);
             }
-            if self.commits.trouble.swap(TROUBLE_FULL, Ordering::AcqRel) == TROUBLE_NONE {
+            if self.commits.trouble() == Some(Trouble::Failed) {
+                return Err(error);
+            }
+            if self.commits.change_trouble(TROUBLE_NONE, TROUBLE_FULL) {
                 tracing::error!(%error, "the journal has no room; appends wait for the disk");
             }
             let wait = Duration::from_millis(SEGMENT_RETRY_MS);
             drop(self.commits.queued.wait_timeout(queue, wait));
             self.trim();
         }
-        if self.commits.trouble() == Some(Trouble::Full) {
-            self.commits.trouble.store(TROUBLE_NONE, Ordering::Release);
+        if self.commits.change_trouble(TROUBLE_FULL, TROUBLE_NONE) {
             tracing::info!("the journal has room again");
         }
         Ok(())
