@@ -14,7 +14,9 @@ async fn idle_connections(address: std::net::SocketAddr, count: u64) -> (Vec<Raw
     let (mut readers, mut silent) = (Vec::new(), Vec::new());
     for i in 0..count {
         if i % 2 == 0 {
-            readers.push(Raw::send(address, "GET /?id=wide HTTP/1.1\r\nHost: test\r\n\r\n").await);
+            readers.push(
+                Raw::send(address, "GET /?id=wide HTTP/1.1\r\nHost: localhost\r\n\r\n").await,
+            );
         } else {
             silent.push(Raw::send(address, "").await);
         }

@@ -78,7 +78,7 @@ async fn a_second_production_of_an_open_stream_is_refused() {
 #[tokio::test]
 async fn an_empty_body_gets_a_new_id_in_the_first_header() {
     let server = Setup::new().await.start().await;
-    let post = "POST /?freq=1000&max=2 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let post = "POST /?freq=1000&max=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut raw = Raw::send(server.address(), post).await;
     raw.closed().await;
     let text = raw.text();

@@ -38,7 +38,7 @@ async fn a_reader_that_never_reads_holds_nobody_up_and_costs_little() {
     server.put("/?id=s&close=false", "").await;
     let mut stuck = Vec::new();
     for _ in 0..20 {
-        let get = "GET /?id=s HTTP/1.1\r\nHost: test\r\n\r\n";
+        let get = "GET /?id=s HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stuck.push(Raw::send(server.address(), get).await);
     }
     let reader = server.read("/?id=s").await;
@@ -78,7 +78,7 @@ async fn a_connection_that_says_nothing_is_closed() {
 #[tokio::test]
 async fn a_connection_that_is_done_is_kept_for_a_while_and_then_closed() {
     let server = impatient().await;
-    let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut raw = Raw::send(server.address(), get).await;
     raw.until("ok\n").await;
     raw.received.clear();
@@ -148,7 +148,7 @@ async fn a_producer_that_falls_silent_can_go_on_with_a_new_request() {
 #[tokio::test]
 async fn an_id_that_never_comes_is_not_waited_for() {
     let server = Setup::new().await.start().await;
-    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nab";
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab";
     let mut raw = Raw::send(server.address(), head).await;
     raw.until("body_timeout").await;
     assert!(raw.text().starts_with("HTTP/1.1 408 "), "{}", raw.text());
@@ -158,7 +158,7 @@ async fn an_id_that_never_comes_is_not_waited_for() {
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let server = Setup::new().await.with(&["--connections-max", "3"]).start().await;
-    let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut raw = Raw::send(server.address(), get).await;
@@ -192,7 +192,7 @@ async fn requests_on_one_connection_are_answered_in_order() {
     server.put("/?id=s", Bytes::from_static(b"content")).await;
     let mut pipelined = String::new();
     for target in ["/healthz", "/?id=s", "/nowhere", "/readyz"] {
-        pipelined += &format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
+        pipelined += &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     }
     let mut raw = Raw::send(server.address(), &pipelined).await;
     raw.until("ready\n").await;
@@ -206,8 +206,8 @@ async fn requests_on_one_connection_are_answered_in_order() {
 async fn a_request_behind_a_live_reader_does_not_hold_its_content_back() {
     let server = Setup::new().await.start().await;
     server.put("/?id=s&close=false", "first").await;
-    let live = "GET /?id=s HTTP/1.1\r\nHost: test\r\n\r\n";
-    let next = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let live = "GET /?id=s HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let next = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut raw = Raw::send(server.address(), &format!("{live}{next}")).await;
     raw.until("first").await;
     server.put("/?id=s&close=false", "second").await;
@@ -224,7 +224,7 @@ async fn a_reader_that_takes_nothing_for_too_long_is_given_up() {
     server.put("/?id=s", noise(11, 20 << 20)).await;
     // A connection that has just been closed may still count.
     let admitted = async |what: &str, target: &str| {
-        let get = format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let get = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         eventually(what, async || {
             let mut raw = Raw::send(server.address(), "").await;
             raw.try_write(get.as_bytes()).await;

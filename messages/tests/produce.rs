@@ -322,7 +322,7 @@ async fn many_readers_see_the_same() {
 #[tokio::test]
 async fn a_producer_that_asks_before_it_sends_is_told_to_go_on() {
     let server = Setup::new().await.start().await;
-    let head = "PUT /?id=asked HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let head = "PUT /?id=asked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     let mut raw = Raw::send(server.address(), head).await;
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.write(b"hello").await;
@@ -401,7 +401,7 @@ async fn a_body_shorter_than_it_said_is_broken_off() {
     let server = Setup::new().await.start().await;
     for close in ["true", "always"] {
         let head = format!(
-            "PUT /?id={close}&close={close} HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf"
+            "PUT /?id={close}&close={close} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf"
         );
         drop(Raw::send(server.address(), &head).await);
     }
@@ -419,7 +419,7 @@ async fn a_body_shorter_than_it_said_is_broken_off() {
 #[tokio::test]
 async fn trailers_are_no_content() {
     let server = Setup::new().await.start().await;
-    let put = "PUT /?id=s HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n\
+    let put = "PUT /?id=s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n\
         5\r\nhello\r\n0\r\nx: y\r\n\r\n";
     let mut raw = Raw::send(server.address(), put).await;
     raw.until("HTTP/1.1 201 ").await;

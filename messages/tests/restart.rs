@@ -336,7 +336,7 @@ async fn the_settings_come_from_the_environment_and_from_a_file_too() {
 #[tokio::test]
 async fn connections_that_do_nothing_do_not_delay_a_stop() {
     let server = Setup::new().await.with(&["--drain-secs", "25"]).start().await;
-    let get = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut done = Raw::send(server.address(), get).await;
     done.until("ok\n").await;
     let silent = Raw::send(server.address(), "").await;

@@ -57,8 +57,10 @@ async fn each_method_needs_its_grant() {
     }
     for (at, token) in tokens[1..3].iter().enumerate() {
         let target = format!("/v1/stream/docs/new-{at}");
-        let created = send(&server, token, Method::PUT, &target, &[], "x").await;
+        let created = send(&server, token, Method::PUT, &target, &[], "").await;
         assert_eq!(created.status, 201, "who writes or manages may create");
+        let filled = send(&server, token, Method::PUT, &format!("{target}b"), &[], "x").await;
+        assert_eq!(filled.status, [201, 403][at], "only who writes may say what is in it");
     }
 }
 
@@ -168,7 +170,7 @@ async fn a_writer_is_asked_again_when_its_body_is_here() {
     claims["exp"] = (now() - 28).into();
     let short = Key::shared(SECRET.as_bytes()).token(&claims);
     let head = format!(
-        "POST /v1/stream/s HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\n\
+        "POST /v1/stream/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
          Authorization: Bearer {short}\r\nContent-Length: 6\r\n\r\nsec"
     );
     let mut raw = crate::common::raw::Raw::send(server.address(), &head).await;

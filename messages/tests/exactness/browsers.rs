@@ -1,6 +1,6 @@
 //! What web pages depend on, or must be protected from.
 
-use super::common::Setup;
+use super::common::{Setup, request};
 use http::Method;
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn an_event_source_goes_on_where_it_was_and_stops_at_the_end() {
 
 #[tokio::test]
 async fn pages_of_other_origins_may_see_what_they_need() {
-    let server = Setup::new().await.start().await;
+    let server = Setup::new().await.with(&["--cors-origins", "*"]).start().await;
     server.create("s", "text/plain", "x").await;
     let preflight = [
         ("origin", "https://app.example"),
@@ -75,7 +75,7 @@ async fn pages_of_other_origins_may_see_what_they_need() {
 
 #[tokio::test]
 async fn no_content_is_taken_for_a_program() {
-    let server = Setup::new().await.start().await;
+    let server = Setup::new().await.with(&["--cors-origins", "*"]).start().await;
     server.create("s", "text/plain", "x").await;
     for (method, target) in [
         (Method::GET, "s"),
@@ -110,4 +110,28 @@ async fn no_content_is_taken_for_a_program() {
     let html = server.get("/?id=page").await;
     assert_eq!(html.header("content-type"), "text/html");
     assert_eq!(html.header("content-security-policy"), "sandbox");
+}
+
+/// Without keys a page that somebody looks at on this machine must not have the whole server.
+#[tokio::test]
+async fn an_open_server_is_not_for_pages_of_others() {
+    let server = Setup::new().await.start().await;
+    server.create("s", "text/plain", "secret").await;
+    for (method, target) in [(Method::GET, "s"), (Method::POST, "s"), (Method::DELETE, "s")] {
+        let foreign = [("origin", "https://app.example"), ("content-type", "text/plain")];
+        let refused = server.ask(method.clone(), target, &foreign, "x").await;
+        refused.problem(403, "foreign_origin");
+        let rebound = [("host", "app.example:3000"), ("content-type", "text/plain")];
+        let request = request(method, "/v1/stream/s", &rebound, "x".into());
+        let (mut parts, body) = request.into_parts();
+        let last = parts.headers.get_all("host").iter().next_back().cloned().expect("a host");
+        parts.headers.insert("host", last);
+        let refused = server.send(http::Request::from_parts(parts, body)).await;
+        refused.problem(421, "foreign_host");
+    }
+    let local = [("origin", "http://localhost:5173")];
+    let read = server.ask(Method::GET, "s", &local, "").await;
+    assert_eq!(read.text(), "secret");
+    assert_eq!(read.header("access-control-allow-origin"), "http://localhost:5173");
+    assert_eq!(read.header("cross-origin-resource-policy"), "same-origin");
 }

@@ -64,7 +64,7 @@ async fn a_body_in_pieces_is_seen_before_it_ends() {
     server.create("s", BYTES, "").await;
     let mut events = server.events("s", "-1").await;
     events.next().await.expect("a control event");
-    let head = "POST /v1/stream/s HTTP/1.1\r\nhost: test\r\ncontent-type: text/plain\r\n\
+    let head = "POST /v1/stream/s HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n\
                 stream-closed: true\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut producer = Raw::send(server.address(), head).await;
     for piece in ["one ", "two ", "three"] {
@@ -84,7 +84,7 @@ async fn a_body_in_pieces_is_seen_before_it_ends() {
 async fn a_body_that_breaks_off_leaves_the_stream_open() {
     let server = Setup::new().await.start().await;
     server.create("s", BYTES, "").await;
-    let head = "POST /v1/stream/s HTTP/1.1\r\nhost: test\r\ncontent-type: text/plain\r\n\
+    let head = "POST /v1/stream/s HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n\
                 stream-closed: true\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\nof";
     let mut events = server.events("s", "-1").await;
     events.next().await.expect("a control event");
@@ -97,7 +97,7 @@ async fn a_body_that_breaks_off_leaves_the_stream_open() {
     assert!(["half!", "halfof!"].contains(&answer.text()), "{answer:?}");
     // What must be one step is nothing at all when it breaks off.
     server.create("j", "application/json", "").await;
-    let head = "POST /v1/stream/j HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/stream/j HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 transfer-encoding: chunked\r\n\r\n3\r\n[1]\r\n";
     drop(Raw::send(server.address(), head).await);
     server.append("j", "application/json", "2").await;

@@ -45,7 +45,7 @@ async fn what_was_in_flight_at_a_crash_is_there_once_after_a_repetition() {
         }
         // Sent, and perhaps taken, but never answered.
         let head = format!(
-            "POST {} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+            "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              producer-id: p\r\nproducer-epoch: 0\r\nproducer-seq: {seq}\r\ncontent-length: {}\r\n\r\n{seq}",
             at("s", ""),
             seq.to_string().len(),
@@ -86,7 +86,7 @@ async fn the_first_content_comes_with_the_stream_or_not_at_all() {
         let length = body.len();
         let put = |turn: usize| {
             format!(
-                "PUT /v1/stream/c{round}-{turn} HTTP/1.1\r\nhost: test\r\ncontent-type: text/plain\r\n\
+                "PUT /v1/stream/c{round}-{turn} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n\
                  stream-closed: true\r\ncontent-length: {length}\r\n\r\n{body}"
             )
         };

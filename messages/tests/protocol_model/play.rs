@@ -384,7 +384,7 @@ fn created(stream: &Stream, target: &str) -> Want {
     Want { body: Some(Vec::new()), ..Want::status(201) }
         .position(stream.tail(), stream.closed)
         .header("content-type", &stream.content_type)
-        .header("location", format!("http://test/v1/stream/{target}"))
+        .header("location", format!("http://localhost/v1/stream/{target}"))
 }
 
 fn existing(stream: &Stream) -> Want {

@@ -94,7 +94,7 @@ async fn a_server_that_stops_sends_its_clients_elsewhere() {
     // One that says nothing at all any more must not hold it up.
     let _silent = Raw::send(
         server.address(),
-        "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )
     .await;
@@ -118,7 +118,8 @@ async fn sockets_count_as_connections_until_they_end() {
     // A connection that is refused may be gone before it has read a request.
     let status = async || {
         let mut raw = Raw::send(server.address(), "").await;
-        raw.try_write(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
+        raw.try_write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await;
         raw.closed().await;
         raw.text().split(' ').nth(1).map(String::from)
     };
@@ -140,7 +141,7 @@ async fn a_silent_client_is_given_up_and_a_quiet_one_is_not() {
     quiet.expect("caught_up").await;
     let mut silent = Raw::send(
         server.address(),
-        "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )
     .await;
