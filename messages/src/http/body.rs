@@ -55,7 +55,7 @@ impl<'a> Incoming<'a> {
         let idle = self.idle;
         let frame = waited.map_err(|_| {
             let detail = format!(
-                "nothing has arrived for {idle:?}; HEAD tells where the stream ends, go on from there"
+                "nothing has arrived for {idle:?}; HEAD tells where the stream ends, and at / ?offset= goes on there"
             );
             Problem::body_timeout(detail)
         })?;

@@ -94,7 +94,8 @@ async fn a_body_that_breaks_off_leaves_the_stream_open() {
     server.append("s", BYTES, "!").await;
     let answer = server.fetch("s").await;
     assert_eq!(answer.header("stream-closed"), "");
-    assert!(["half!", "halfof!"].contains(&answer.text()), "{answer:?}");
+    // The last piece may have been on its way when the connection broke.
+    assert!(["half!", "halfof!", "half!of"].contains(&answer.text()), "{answer:?}");
     // What must be one step is nothing at all when it breaks off.
     server.create("j", "application/json", "").await;
     let head = "POST /v1/stream/j HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
