@@ -31,7 +31,7 @@ impl Commits {
     }
 
     /// Goes on committing for those who have done it for others long enough, until
-    /// [`Commits::stop`]. Blocks: run it on a thread of its own, where there is no [`Committer`].
+    /// [`Commits::stop`]. Blocks: run it on a thread of its own, where there is no `Committer`.
     pub fn relieve(&self) {
         let Some(direct) = &self.direct else { return };
         loop {
