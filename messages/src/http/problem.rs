@@ -51,6 +51,8 @@ struct More {
     closed: Option<&'static str>,
     /// What an idempotent producer has to know.
     producer: Vec<(HeaderName, u64)>,
+    /// What would be answered otherwise.
+    allow: Option<&'static str>,
     /// How to show who one is.
     challenge: Option<&'static str>,
     retry_after_secs: Option<u64>,
@@ -62,6 +64,11 @@ impl Problem {
         let retry_after_secs = retry_after.then_some(RETRY_AFTER_SECS);
         let more = Box::new(More { retry_after_secs, ..More::default() });
         Self { status, code, detail: detail.into(), more }
+    }
+
+    /// With the methods that something answers to.
+    pub fn allow(self, methods: &'static str) -> Self {
+        self.with(|more| more.allow = Some(methods))
     }
 
     fn with(mut self, tell: impl FnOnce(&mut More)) -> Self {
@@ -354,7 +361,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
         let Self { status, code, detail, more } = self;
-        let More { tail, closed, producer, challenge, retry_after_secs } = *more;
+        let More { tail, closed, producer, allow, challenge, retry_after_secs } = *more;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
@@ -365,6 +372,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(secs) = retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());
+        }
+        if let Some(methods) = allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -25,7 +25,7 @@ pub(super) async fn read(
         }
         match app.streams.read(channel, position).await {
             // The name has just begun anew, and is found with its new life now.
-            Err(StreamError::Replaced) => {}
+            Err(StreamError::Replaced) => tokio::task::yield_now().await,
             begun => {
                 let (cursor, status) = begun?;
                 return Ok(live::response(cursor, status, reading));

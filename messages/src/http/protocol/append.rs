@@ -117,31 +117,25 @@ impl<'a> Append<'a> {
         }
         let wrong_type = self.check(piece.is_empty())?;
         loop {
-            // The end of a short body is here with its only piece, and closing is one step with it.
-            // Nothing else waits for what comes behind it: readers wait for what is here.
-            let next = match incoming.next().now_or_never().transpose()? {
+            // The end of a short body is here with its last piece, and closing is one step with it. A
+            // piece does not wait for what comes behind it, and is kept whatever that is.
+            let next = incoming.next().now_or_never();
+            let ends = matches!(next, Some(Ok(None)));
+            let appended = self.append_piece(piece, ends, wrong_type).await?;
+            let next = match next {
+                Some(next) => next?,
+                None => incoming.next().await?,
+            };
+            piece = match next {
                 Some(next) => next,
+                None if ends || self.close.is_none() => {
+                    return Ok(answer(StatusCode::NO_CONTENT, &appended, None));
+                }
                 None => {
-                    let appended = self.append_piece(piece, false, wrong_type).await?;
-                    match incoming.next().await? {
-                        Some(next) => {
-                            piece = next;
-                            continue;
-                        }
-                        None if self.close.is_none() => {
-                            return Ok(answer(StatusCode::NO_CONTENT, &appended, None));
-                        }
-                        None => piece = Bytes::new(),
-                    }
-                    None
+                    let appended = self.append_piece(Bytes::new(), true, wrong_type).await?;
+                    return Ok(answer(StatusCode::NO_CONTENT, &appended, None));
                 }
             };
-            let last = next.is_none();
-            let appended = self.append_piece(piece, last, wrong_type).await?;
-            match next {
-                None => return Ok(answer(StatusCode::NO_CONTENT, &appended, None)),
-                Some(next) => piece = next,
-            }
         }
     }
 

@@ -80,7 +80,8 @@ async fn admit(app: &App, name: &StreamName, parts: &Parts) -> Result<Arc<Princi
         _ => {
             let detail = "a stream takes GET, HEAD, POST, PUT and DELETE";
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            return Err(Problem::new(status, "method_not_allowed", detail));
+            let problem = Problem::new(status, "method_not_allowed", detail);
+            return Err(problem.allow("GET, HEAD, POST, PUT, DELETE"));
         }
     };
     let principal = app.auth.principal(&parts.headers, &parts.uri).await?;

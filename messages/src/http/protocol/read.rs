@@ -43,7 +43,7 @@ pub(super) async fn read(
         let channel = app.streams.find(name).await?;
         match Reader::begin(app, channel, start, &query).await {
             // The name has just begun anew, and is found with its new life now.
-            Err(StreamError::Replaced) => {}
+            Err(StreamError::Replaced) => tokio::task::yield_now().await,
             reader => break reader?,
         }
     };
