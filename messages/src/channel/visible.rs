@@ -199,6 +199,8 @@ impl Visible {
             chunks,
             producers: producers.into_iter().collect(),
             remove: self.is_gone(),
+            writes: Vec::new(),
+            transient: false,
             cost: if complete { self.cost } else { bytes.min(self.cost) },
         })
     }

@@ -1,6 +1,6 @@
 //! What goes from memory to the store.
 
-use super::{Chunk, Offset, Producer, StoredStream};
+use super::{ChatWrite, Chunk, Offset, Producer, StoredStream};
 use std::sync::Arc;
 
 /// One step of the flusher for one stream: the difference between it and its row.
@@ -16,6 +16,10 @@ pub struct Flush {
     pub producers: Vec<(Arc<str>, Producer)>,
     /// The stream is over, and all its rows go away instead.
     pub remove: bool,
+    /// What its records mean for the tables of chat, in order.
+    pub writes: Vec<ChatWrite>,
+    /// The records themselves are not kept: everything that they say is in `writes`.
+    pub transient: bool,
     /// What the budget gets back for it.
     pub cost: usize,
 }

@@ -1,6 +1,7 @@
 //! The vocabulary: values that every other module speaks. It depends on nothing.
 
 mod change;
+mod chat;
 mod chunk;
 mod content_type;
 mod flush;
@@ -12,6 +13,10 @@ mod stream;
 mod writers;
 
 pub use change::{Append, Change, Create, Delete};
+pub use chat::{
+    ChatWrite, ConversationRow, MessageRow, ParticipantRow, Place, ReceiptRow, Standing, Target,
+    erased,
+};
 pub use chunk::{Chunk, Lengths};
 pub use content_type::{holds_messages, media_type, same_type};
 pub use flush::Flush;
