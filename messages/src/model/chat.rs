@@ -155,6 +155,23 @@ pub enum ChatWrite {
     },
 }
 
+impl ChatWrite {
+    /// Whether content of the stream is another than before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        matches!(self, Self::Delete { .. } | Self::Trim { .. } | Self::Closed { .. })
+    }
+
+    /// What lies before this is gone.
+    #[must_use]
+    pub fn low(&self) -> Option<Offset> {
+        match self {
+            Self::Trim { low, .. } => Some(*low),
+            _ => None,
+        }
+    }
+}
+
 /// A message by its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -335,7 +352,8 @@ mod tests {
 
     #[test]
     fn what_is_erased_says_nothing_and_keeps_its_length() {
-        let record = br#"{"type":"message","position":7,"text":"se\u0063ret","meta":{"a":"secret"}},"#;
+        let record =
+            br#"{"type":"message","position":7,"text":"se\u0063ret","meta":{"a":"secret"}},"#;
         let erased = erased(record);
         assert_eq!(erased.len(), record.len());
         let text = String::from_utf8(erased).expect("UTF-8");

@@ -14,7 +14,7 @@ mod pace;
 
 pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{AtHand, Cursor, Piece};
+pub use cursor::{AtHand, Cursor, Piece, Reach};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
