@@ -354,6 +354,12 @@ impl Channel {
         cost
     }
 
+    /// Where the content ends that the store has.
+    #[must_use]
+    pub fn stored(&self) -> Offset {
+        self.with_visible(|visible| visible.stored())
+    }
+
     /// Whether the store has all content that is visible.
     #[must_use]
     pub fn is_stored(&self) -> bool {

@@ -301,6 +301,10 @@ impl Visible {
         }
     }
 
+    pub fn stored(&self) -> Offset {
+        self.stored
+    }
+
     /// Whether the store has all content.
     pub fn is_stored(&self) -> bool {
         self.row.is_some_and(|row| row.tail == self.window.end())

@@ -1,5 +1,6 @@
 //! The store: the user's own database, where the content of all streams lies.
 
+mod chat;
 mod list;
 mod postgres;
 mod rows;
@@ -8,6 +9,10 @@ mod sqlite;
 mod statement;
 mod subscriptions;
 
+pub use chat::{
+    ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
+    StoredMessage, StoredReaction, StoredReport, StoredRevision,
+};
 pub use list::{StreamEntry, StreamList};
 pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,

@@ -254,6 +254,21 @@ impl Streams {
         Ok((cursor, status))
     }
 
+    /// Waits until everything that was admitted before is durable. An answer that leans on what may
+    /// not be durable yet waits for this.
+    ///
+    /// # Errors
+    /// It is not, and never will be in this process.
+    pub async fn settled(&self) -> Result<(), StreamError> {
+        Ok(self.commits.settled().durable().await?)
+    }
+
+    /// Waits until everything that is visible now is in the store, which is told to take it at once.
+    /// Cancel safe. It may take as long as the store is away.
+    pub async fn all_stored(&self) {
+        self.commits.all_stored().await;
+    }
+
     /// Forgets the slot of a name for which nothing was found.
     fn forget_empty(&self, name: &StreamName, slot: Slot) {
         drop(slot);
