@@ -69,6 +69,11 @@ pub trait Store: StreamList + SubscriptionStore + Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A whole database: streams, subscriptions and chat.
+pub trait Database: Store + ChatStore {}
+
+impl<T: Store + ChatStore> Database for T {}
+
 /// What can go wrong with a database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -106,7 +111,7 @@ pub enum StoreError {
 ///
 /// # Errors
 /// It cannot be reached, cannot be migrated, or another server has it.
-pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &str) -> Result<Arc<dyn Database>, StoreError> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(sqlite::open(url).await?)),
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url).await?)),
