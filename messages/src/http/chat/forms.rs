@@ -201,8 +201,8 @@ fn place(name: &str, text: Option<Cow<'_, str>>) -> Result<Option<u64>, Problem>
 /// Parameters of reads of messages.
 pub(super) fn wanted(uri: &Uri) -> Result<Wanted, Problem> {
     let known = [
-        "limit", "before", "after", "around", "ordering", "source", "created", "reply_to", "thread",
-        "offset",
+        "limit", "before", "after", "around", "ordering", "source", "created", "reply_to",
+        "thread", "offset",
     ];
     let [limit, before, after, around, ordering, source, created, reply_to, thread, skip] =
         parameters(uri, known)?;

@@ -9,10 +9,7 @@ use crate::{
     chat::{Action, ConversationName, MessageId, NewMessage},
     limits::{GROWN_TEXT_BYTES_MAX, PART_BYTES_MAX, PART_WAIT_MS_MAX},
 };
-use axum::{
-    body::Body,
-    http::StatusCode,
-};
+use axum::{body::Body, http::StatusCode};
 use bytes::BytesMut;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};

@@ -25,16 +25,11 @@ pub(super) fn routes() -> Router<App> {
         .route("/conversations", get(conversations::list).post(conversations::create))
         .route(
             "/conversations/{name}",
-            get(conversations::show)
-                .patch(conversations::change)
-                .delete(conversations::remove),
+            get(conversations::show).patch(conversations::change).delete(conversations::remove),
         )
         .route("/unread", get(conversations::unread))
         .route("/conversations/{name}/participants", get(people::list))
-        .route(
-            "/conversations/{name}/participants/{user}",
-            put(people::add).delete(people::remove),
-        )
+        .route("/conversations/{name}/participants/{user}", put(people::add).delete(people::remove))
         .route("/conversations/{name}/join", post(people::join))
         .route("/conversations/{name}/leave", post(people::leave))
         .route("/conversations/{name}/bans/{user}", put(people::ban).delete(people::unban))
@@ -44,10 +39,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/conversations/{name}/messages/{txn}", put(messages::put))
         .route("/conversations/{name}/events", get(events::read))
         .route("/conversations/{name}/pins", get(messages::pinned))
-        .route(
-            "/conversations/{name}/pins/{message}",
-            put(message::pin).delete(message::unpin),
-        )
+        .route("/conversations/{name}/pins/{message}", put(message::pin).delete(message::unpin))
         .route("/conversations/{name}/search", get(messages::search))
         .route("/search", get(messages::search_all))
         .route("/conversations/{name}/reports", get(messages::reports))

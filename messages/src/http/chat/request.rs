@@ -60,10 +60,9 @@ impl FromRequestParts<App> for InConversation {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Named(named) = Named::<std::collections::HashMap<String, String>>::from_request_parts(
-            parts, app,
-        )
-        .await?;
+        let Named(named) =
+            Named::<std::collections::HashMap<String, String>>::from_request_parts(parts, app)
+                .await?;
         let name = named.get("name").ok_or(ChatError::BadName)?;
         Ok(Self(name.parse()?))
     }
@@ -76,10 +75,9 @@ impl FromRequestParts<App> for OfMessage {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Named(named) = Named::<std::collections::HashMap<String, String>>::from_request_parts(
-            parts, app,
-        )
-        .await?;
+        let Named(named) =
+            Named::<std::collections::HashMap<String, String>>::from_request_parts(parts, app)
+                .await?;
         let id = named.get("message").ok_or(ChatError::BadMessageId)?;
         let id: MessageId = id.parse()?;
         if named.get("name").is_some_and(|name| name != id.conversation.as_str()) {

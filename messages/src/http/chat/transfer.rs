@@ -108,9 +108,8 @@ fn lines(body: &[u8]) -> Result<Vec<Imported>, Problem> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let form: ImportForm = serde_json::from_slice(line).map_err(|error| {
-            Problem::bad_request("bad_body", format!("line {number}: {error}"))
-        })?;
+        let form: ImportForm = serde_json::from_slice(line)
+            .map_err(|error| Problem::bad_request("bad_body", format!("line {number}: {error}")))?;
         let ImportForm { source, text, created, reply_to, mentions, attachments, meta } = form;
         let extra = Extra { mentions, attachments, meta };
         messages.push(Imported { source: source.into(), text, created, reply_to, extra });
