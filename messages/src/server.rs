@@ -4,7 +4,7 @@ use crate::{
     auth::Auth,
     budget::Budget,
     channel::WindowMemory,
-    chat::{Chat, Projection},
+    chat::{AttachmentRules, Chat, Projection},
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
@@ -104,7 +104,7 @@ impl Server {
         });
         // What it loads is no part of the start: requests about subscriptions wait for it.
         tokio::spawn(subscriptions.clone().run(first));
-        let chat = Chat::new(streams.clone(), store.clone(), clock);
+        let chat = Chat::new(streams.clone(), store.clone(), clock, attachments(config));
         let stop_chat = CancellationToken::new();
         let chat_keeper = tokio::spawn(chat.clone().run(stop_chat.clone()));
 
@@ -342,7 +342,13 @@ fn quotas(config: &Config) -> Quotas {
         config.requests_per_sec_max,
         config.creations_per_min_max,
         config.reads_per_principal_max,
+        config.messages_per_min_max,
     )
+}
+
+fn attachments(config: &Config) -> AttachmentRules {
+    let (types, bytes_max) = (config.attachment_types.clone(), config.attachment_bytes_max);
+    AttachmentRules { types, bytes_max }
 }
 
 async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{CloseReason, Expected, Offset, Target},
-    store::StoredMessage,
+    store::{MessageQuery, StoredMessage},
     stream::{Addition, NewStream, PendingAppend, StreamError},
 };
 use serde_json::Value;
@@ -311,7 +311,11 @@ impl Chat {
         action: Action,
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
+        self.attachments.check(&action)?;
         let asked = Asked::of(conversation.name().as_str(), &action, target);
+        if matches!(action, Action::Send(_)) {
+            self.remember_last(conversation, user).await?;
+        }
         let (turn, facts) = loop {
             let (floor, unknown) = {
                 let live = conversation.live();
@@ -394,6 +398,29 @@ impl Chat {
             conversation.forget_stored();
         }
         Ok(begun(Some(pending), placed.events))
+    }
+
+    /// Where members have to wait between two messages: finds out when `user` sent the last one, if
+    /// that was before the conversation was loaded.
+    async fn remember_last(
+        &self,
+        conversation: &Conversation,
+        user: &Arc<str>,
+    ) -> Result<(), ChatError> {
+        {
+            let live = conversation.live();
+            let known = live.state.member(user).is_none_or(|person| person.sent_ms.is_some());
+            if known || live.state.settings.slow_secs == 0 {
+                return Ok(());
+            }
+        }
+        let query = MessageQuery::last_of(conversation.name().text(), user);
+        let last = self.store.messages(&query).await?;
+        let sent_ms = last.first().map_or(0, |message| message.created);
+        if let Some(person) = conversation.live().state.people.get_mut(user) {
+            person.sent_ms.get_or_insert(sent_ms);
+        }
+        Ok(())
     }
 
     /// What the tables know of messages.

@@ -57,8 +57,8 @@ pub struct Person {
     pub banned_until: Option<u64>,
     /// When they came, in milliseconds since 1970.
     pub created: u64,
-    /// When they last wrote.
-    pub sent_ms: u64,
+    /// When they last wrote; `None` where that was before the conversation was loaded.
+    pub sent_ms: Option<u64>,
     /// How far they are.
     pub marks: Marks,
 }
@@ -161,7 +161,7 @@ impl State {
                 if !message.imported
                     && let Some(person) = self.people.get_mut(&event.source)
                 {
-                    person.sent_ms = at;
+                    person.sent_ms = Some(at);
                     let _ = person.marks.advance(event.position, event.position, at);
                 }
             }
@@ -242,7 +242,7 @@ impl State {
             muted_until: None,
             banned_until: None,
             created: at,
-            sent_ms: 0,
+            sent_ms: Some(0),
             marks: Marks::default(),
         })
     }
