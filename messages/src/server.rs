@@ -9,7 +9,7 @@ use crate::{
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
-    http::{self, App, Gate},
+    http::{self, App, Gate, Services},
     journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
@@ -111,16 +111,14 @@ impl Server {
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app = App::new(
+        let services = Services {
             streams,
             productions,
-            subscriptions.clone(),
+            subscriptions: subscriptions.clone(),
             chat,
-            Gate::new(auth, quotas),
-            address,
-            config,
-            send_away.clone(),
-        );
+            auth: Gate::new(auth, quotas),
+        };
+        let app = App::new(services, address, config, send_away.clone());
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,

@@ -26,6 +26,9 @@ mod state;
 mod upkeep;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use act::{Begun, Done, NewConversation, Sent};
 pub use attachments::AttachmentRules;
 pub use conversation::Conversation;

@@ -202,13 +202,14 @@ impl State {
             }
             Kind::Invite { user, role } => {
                 let person = self.person(user, *role, at);
-                (person.role, person.standing) = (*role, Standing::Invited);
-                person.since = position;
+                person.role = *role;
+                self.stand(user, Standing::Invited, position);
             }
             Kind::Leave { user } => self.stand(user, Standing::Left, position),
             Kind::Ban { user, until, .. } => {
-                self.person(user, Role::Member, at).banned_until = *until;
+                let _ = self.person(user, Role::Member, at);
                 self.stand(user, Standing::Banned, position);
+                self.person(user, Role::Member, at).banned_until = *until;
             }
             Kind::Unban { user } => self.stand(user, Standing::Left, position),
             Kind::Mute { user, until, .. } => {
@@ -229,7 +230,7 @@ impl State {
 
     fn stand(&mut self, user: &str, standing: Standing, position: u64) {
         if let Some(person) = self.people.get_mut(user) {
-            (person.standing, person.since) = (standing, position);
+            (person.standing, person.since, person.banned_until) = (standing, position, None);
         }
     }
 
