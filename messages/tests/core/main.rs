@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod architecture;
+mod chat_corrupt;
 mod chat_erasure;
 mod chat_log;
 mod chat_plans;
