@@ -22,6 +22,7 @@ on_both_databases! {
     acquaintances_take_part_in_the_same_conversation,
     many_messages_are_one_flush,
     what_is_transient_leaves_no_records,
+    no_text_keeps_a_flush_from_being_written,
 }
 
 async fn a_conversation_is_found_with_all_that_decides_about_it(store: Arc<dyn Database>) {
@@ -155,7 +156,7 @@ async fn a_message_grows_until_it_is_finished(store: Arc<dyn Database>) {
     let (first, second) = (message(&*store, &one).await, message(&*store, &two).await);
     assert_eq!((first.text.as_str(), second.text.as_str()), ("once upon a time.", "b!"));
     assert!(first.streaming && !second.streaming && !first.interrupted && second.interrupted);
-    assert_eq!(store.streaming(9).await.unwrap(), [one.clone()]);
+    assert_eq!(store.streaming(9).await.unwrap(), std::slice::from_ref(&one));
     log.finish(&one, false);
     log.store(&*store).await;
     assert_eq!(store.streaming(9).await.unwrap(), []);
@@ -436,4 +437,33 @@ async fn what_is_transient_leaves_no_records(store: Arc<dyn Database>) {
     assert_eq!(store.read(log.stream, 0, 1 << 20).await.unwrap(), []);
     assert_eq!(store.streams(&[log.stream]).await.unwrap()[0].tail, log.tail);
     assert_eq!(store.messages(&log.query()).await.unwrap().len(), 1);
+}
+
+/// Whatever a client may send: what is in the journal must find its way into the tables.
+async fn no_text_keeps_a_flush_from_being_written(store: Arc<dyn Database>) {
+    let mut log = Log::new(1, "team");
+    let long = "\u{10ffff}\u{301}x ".repeat(400_000);
+    let extra = format!("{{\"meta\":\"{long}\"}}");
+    let texts =
+        ["a\0b", "", "\u{fffe}\r\n\t\u{1b}", "'; DROP TABLE messages; --", "$1 ? %s", &long];
+    let sent: Vec<Target> = texts.map(|text| log.message("bob", text)).into();
+    let grows = log.message_with("bob", "a\0", |row| {
+        (row.streaming, row.extra) = (true, Some(extra.clone()));
+    });
+    log.part(&grows, "\0b");
+    log.finish(&grows, false);
+    log.edit(&sent[1], 1, "c\0d");
+    log.store(&*store).await;
+    assert_eq!(message(&*store, &sent[0]).await.text, "a\u{fffd}b", "Postgres holds no NUL");
+    assert_eq!(message(&*store, &sent[1]).await.text, "c\u{fffd}d");
+    assert_eq!(message(&*store, &grows).await.text, "a\u{fffd}\u{fffd}b");
+    assert_eq!(message(&*store, &grows).await.extra, Some(extra));
+    for (target, text) in sent.iter().zip(texts).skip(2) {
+        assert_eq!(message(&*store, target).await.text, text);
+    }
+    for target in &sent {
+        log.delete(target);
+    }
+    log.store(&*store).await;
+    assert!(store.messages(&log.query()).await.unwrap()[..6].iter().all(|m| m.text.is_empty()));
 }
