@@ -207,6 +207,12 @@ pub const CATCHUP_BURST_MS: u64 = 100;
 /// Subscriptions. Every new stream is compared with each of them.
 pub const SUBSCRIPTIONS_MAX: usize = 10_000;
 
+/// Webhooks that one user may have in one conversation.
+pub const WEBHOOKS_PER_USER_MAX: usize = 16;
+
+/// What a user calls a webhook.
+pub const WEBHOOK_NAME_BYTES_MAX: usize = 64;
+
 /// Streams of which it is kept who cares for them.
 pub const INTERESTS_MAX: usize = 100_000;
 

@@ -4,7 +4,7 @@ use crate::{
     auth::Auth,
     budget::Budget,
     channel::WindowMemory,
-    chat::{AttachmentRules, Chat, Projection},
+    chat::{AttachmentRules, Chat, Projection, Webhooks},
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
@@ -85,7 +85,9 @@ impl Server {
         };
         let core = Core::new(config, store.clone(), clock.clone(), start, commits);
         let stop_subscriptions = CancellationToken::new();
-        let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
+        let chat = Chat::new(core.streams.clone(), store.clone(), clock, attachments(config));
+        let stop = stop_subscriptions.clone();
+        let subscriptions = core.subscriptions(config, chat.clone(), stop)?;
         let first = core.streams.next_id();
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
@@ -104,7 +106,6 @@ impl Server {
         });
         // What it loads is no part of the start: requests about subscriptions wait for it.
         tokio::spawn(subscriptions.clone().run(first));
-        let chat = Chat::new(streams.clone(), store.clone(), clock, attachments(config));
         let stop_chat = CancellationToken::new();
         let chat_keeper = tokio::spawn(chat.clone().run(stop_chat.clone()));
 
@@ -115,6 +116,7 @@ impl Server {
             streams,
             productions,
             subscriptions: subscriptions.clone(),
+            webhooks: Webhooks::new(chat.clone(), subscriptions.clone()),
             chat,
             auth: Gate::new(auth, quotas),
         };
@@ -243,6 +245,7 @@ impl Core {
     fn subscriptions(
         &self,
         config: &Config,
+        chat: Arc<Chat>,
         stop: CancellationToken,
     ) -> anyhow::Result<Arc<Subscriptions>> {
         let client = Client::new(config.webhook_allow_loopback(), Box::new(SystemResolver))?;
@@ -252,6 +255,7 @@ impl Core {
             commits: self.commits.clone(),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance::default()),
+            members: chat,
             post: Arc::new(client),
             public_url: config.public_url.clone(),
         };

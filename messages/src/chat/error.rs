@@ -1,7 +1,7 @@
 //! What can go wrong in a chat.
 
 use super::role::Permission;
-use crate::{store::StoreError, stream::StreamError};
+use crate::{store::StoreError, stream::StreamError, subscription::SubscriptionError};
 
 /// Why something did not happen, or is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +98,9 @@ pub enum ChatError {
     /// There is no room for more of these.
     #[error("{0}")]
     TooMany(&'static str),
+    /// The subscription of a webhook.
+    #[error(transparent)]
+    Webhook(#[from] SubscriptionError),
     /// The stream below.
     #[error(transparent)]
     Stream(#[from] StreamError),

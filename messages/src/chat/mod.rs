@@ -5,6 +5,7 @@
 //! * `act.rs` lets it happen: one at a time in a conversation, durable before it is answered.
 //! * `projection.rs` says what events mean for the tables. The flusher writes these together with the
 //!   records, so they never disagree; whoever reads tables first waits for what is not written yet.
+//! * `webhooks.rs` has the webhooks of those who take part, which are subscriptions.
 //! * `receipts.rs` has what is no event: how far everybody is. `hub.rs` has what is never stored.
 
 mod act;
@@ -25,6 +26,7 @@ mod settings;
 mod state;
 mod upkeep;
 mod view;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,8 @@ pub use view::{
     ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReactorView,
     ReceiptView, ReportView, RevisionView, UnreadView,
 };
+
+pub use webhooks::{NewWebhook, Place, Webhooks};
 
 use crate::{
     clock::Clock,

@@ -29,7 +29,10 @@ pub use serve::{Serving, bind, serve};
 pub use tokens::with_signature;
 
 use crate::{
-    chat::Chat, config::Config, production::Productions, stream::Streams,
+    chat::{Chat, Webhooks},
+    config::Config,
+    production::Productions,
+    stream::Streams,
     subscription::Subscriptions,
 };
 use axum::{
@@ -73,6 +76,8 @@ pub struct Services {
     pub subscriptions: Arc<Subscriptions>,
     /// The conversations.
     pub chat: Arc<Chat>,
+    /// Their webhooks.
+    pub webhooks: Webhooks,
     /// Who may come in.
     pub auth: Gate,
 }

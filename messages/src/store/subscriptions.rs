@@ -154,7 +154,7 @@ fn found_link(row: LinkRow) -> Result<FoundLink, StoreError> {
     let (subscription, stream, explicit, life, records, bytes, id, tail_records, tail_bytes) = row;
     let life = life.map(|id| StreamId(id as u64));
     let corrupt = |_| StoreError::Corrupt(life.unwrap_or(StreamId(0)), "name of a link");
-    let stream = stream.parse().map_err(corrupt)?;
+    let stream = StreamName::kept(&stream).map_err(corrupt)?;
     let acked = offset(records, bytes);
     let tail = id.zip(tail_records.zip(tail_bytes));
     let tail = tail.map(|(id, (records, bytes))| (StreamId(id as u64), offset(records, bytes)));

@@ -82,6 +82,46 @@ impl Streams {
         Ok(chunk.offset_at(position))
     }
 
+    /// Finds out whether `at` is a place of a stream of messages: its beginning, or the end of one.
+    ///
+    /// # Errors
+    /// It is none, or the store does not answer.
+    pub async fn check_place(&self, channel: &Channel, at: Offset) -> Result<(), StreamError> {
+        let tail = self.status(channel).await?.tail;
+        if at.bytes > tail.bytes {
+            return Err(StreamError::BeyondTail { tail });
+        }
+        let found = self.position(channel, at.bytes, tail).await?;
+        if found == at { Ok(()) } else { Err(StreamError::NoSuchPlace) }
+    }
+
+    /// The place behind the first `count` records of a stream, `low` of which are before all that is
+    /// there. Looks at as many chunks as it takes to halve the rest again and again.
+    ///
+    /// # Errors
+    /// There are not so many, or the store does not answer.
+    pub async fn place_of(
+        &self,
+        channel: &Channel,
+        count: u64,
+        low: Offset,
+    ) -> Result<Offset, StreamError> {
+        let mut high = self.status(channel).await?.tail;
+        if count > high.records {
+            return Err(StreamError::BeyondTail { tail: high });
+        }
+        let mut low = low;
+        while low.records < count && count < high.records {
+            let chunk = self.chunk(channel, low.bytes + (high.bytes - low.bytes) / 2).await?;
+            if let Some(end) = chunk.ends().find(|end| end.records == count) {
+                return Ok(end);
+            }
+            let (begin, end) = (chunk.at, chunk.end());
+            if count <= begin.records { high = begin } else { low = end }
+        }
+        Ok(if count <= low.records { low } else { high })
+    }
+
     /// The last position up to byte `position` at which a record of `channel` ends, or else the first
     /// one behind it.
     ///

@@ -24,6 +24,24 @@ impl SubscriptionId {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// The one that chat calls `id`. Nobody else can name it.
+    pub(super) fn of_chat(id: &str) -> Result<Self, InvalidName> {
+        StreamName::of_chat(id).map(Self)
+    }
+
+    /// What [`SubscriptionId::of_chat`] was made from; `None` for any other.
+    pub(super) fn in_chat(&self) -> Option<&str> {
+        self.0.in_chat()
+    }
+
+    /// An id as it was kept, or told by the server: one of its own is not refused.
+    ///
+    /// # Errors
+    /// It cannot be one.
+    pub fn kept(text: &str) -> Result<Self, InvalidName> {
+        StreamName::kept(text).map(Self)
+    }
 }
 
 impl fmt::Display for SubscriptionId {
@@ -98,11 +116,41 @@ fn null_is_none<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>
 pub struct InvalidConfig(String);
 
 impl Config {
+    /// A webhook for one stream, which may be one of the server's own.
+    ///
+    /// # Errors
+    /// The lease or the description cannot be so.
+    pub fn webhook(
+        url: String,
+        stream: StreamName,
+        lease_ttl_ms: Option<u64>,
+        description: Option<String>,
+    ) -> Result<Self, InvalidConfig> {
+        let (delivery, streams) = (Delivery::Webhook(url), BTreeSet::from([stream]));
+        let lease_ttl_ms = lease_ttl_ms.unwrap_or(LEASE_TTL_MS_DEFAULT);
+        Self { delivery, pattern: None, streams, lease_ttl_ms, description }.checked()
+    }
+
     /// Reads the JSON document that asks for a subscription.
     ///
     /// # Errors
     /// It is no such document.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidConfig> {
+        Self::read(json, path)
+    }
+
+    /// Reads a document as it was kept: streams of the server's own are not refused.
+    ///
+    /// # Errors
+    /// It is no such document.
+    pub fn kept(json: &[u8]) -> Result<Self, InvalidConfig> {
+        Self::read(json, |text| StreamName::kept(text).map_err(bad_path))
+    }
+
+    fn read(
+        json: &[u8],
+        path: fn(&str) -> Result<StreamName, InvalidConfig>,
+    ) -> Result<Self, InvalidConfig> {
         let document: Document = serde_json::from_slice(json)
             .map_err(|error| InvalidConfig(format!("the body is no subscription: {error}")))?;
         let refuse = |what: &str| Err(InvalidConfig(what.into()));
@@ -116,7 +164,7 @@ impl Config {
         let pattern = document.pattern.as_deref().map(trim).filter(|text| !text.is_empty());
         let pattern = pattern.map(str::parse::<Pattern>).transpose();
         let pattern = pattern.map_err(|error| InvalidConfig(format!("pattern: {error}")))?;
-        let streams = paths(&document.streams)?;
+        let streams = paths_by(&document.streams, path)?;
         if pattern.is_none() && streams.is_empty() {
             return refuse("pattern or streams must say which streams are meant");
         }
@@ -124,16 +172,20 @@ impl Config {
             return Err(Self::own_wake_stream());
         }
         let lease_ttl_ms = document.lease_ttl_ms.unwrap_or(LEASE_TTL_MS_DEFAULT);
-        if !(LEASE_TTL_MS_MIN..=LEASE_TTL_MS_MAX).contains(&lease_ttl_ms) {
+        let description = document.description;
+        Self { delivery, pattern, streams, lease_ttl_ms, description }.checked()
+    }
+
+    fn checked(self) -> Result<Self, InvalidConfig> {
+        if !(LEASE_TTL_MS_MIN..=LEASE_TTL_MS_MAX).contains(&self.lease_ttl_ms) {
             let range = format!("{LEASE_TTL_MS_MIN} to {LEASE_TTL_MS_MAX}");
             return Err(InvalidConfig(format!("lease_ttl_ms must be from {range}")));
         }
-        let description = document.description;
-        if description.as_ref().is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
+        if self.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
             let what = format!("description has more than {DESCRIPTION_BYTES_MAX} bytes");
             return Err(InvalidConfig(what));
         }
-        Ok(Self { delivery, pattern, streams, lease_ttl_ms, description })
+        Ok(self)
     }
 
     /// A subscription that is asked to link its own wake stream.
@@ -199,10 +251,11 @@ pub fn path(text: &str) -> Result<StreamName, InvalidConfig> {
     if is_reserved(text) {
         return Err(InvalidConfig(format!("{text}: paths under {RESERVED} are the server's own")));
     }
-    text.parse().map_err(|error: InvalidName| {
-        let error = error.to_string().replace("the id", "the path of a stream");
-        InvalidConfig(error)
-    })
+    text.parse().map_err(bad_path)
+}
+
+fn bad_path(error: InvalidName) -> InvalidConfig {
+    InvalidConfig(error.to_string().replace("the id", "the path of a stream"))
 }
 
 /// Several paths.
@@ -210,6 +263,13 @@ pub fn path(text: &str) -> Result<StreamName, InvalidConfig> {
 /// # Errors
 /// There are too many, or one is wrong.
 pub fn paths(texts: &[String]) -> Result<BTreeSet<StreamName>, InvalidConfig> {
+    paths_by(texts, path)
+}
+
+fn paths_by(
+    texts: &[String],
+    path: fn(&str) -> Result<StreamName, InvalidConfig>,
+) -> Result<BTreeSet<StreamName>, InvalidConfig> {
     if texts.len() > LINKS_MAX {
         return Err(InvalidConfig(format!("streams has more than {LINKS_MAX} members")));
     }
@@ -260,6 +320,16 @@ mod tests {
             let config = parse(json).expect("valid");
             assert_eq!(parse(&config.normal_form()).as_ref(), Ok(&config));
         }
+    }
+
+    #[test]
+    fn what_only_the_server_can_say_is_read_from_what_was_kept() {
+        let stream = StreamName::of_chat("c/team").expect("a name");
+        let config = Config::webhook("https://a.example/".into(), stream, None, None);
+        let config = config.expect("valid");
+        let json = config.normal_form();
+        assert_eq!(Config::kept(json.as_bytes()).as_ref(), Ok(&config));
+        assert!(parse(&json).is_err());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! How a subscription begins.
 
 use super::{
-    Config, Delivery, Description, Moment, SubscriptionError, SubscriptionId, Subscriptions,
+    Config, Delivery, Description, Hook, Moment, Sight, SubscriptionError, SubscriptionId,
+    Subscriptions,
     entry::{Entry, Phase, beginning},
     view,
 };
 use crate::{
-    limits::{LINKS_MAX, LIST_PAGE_ROWS, SUBSCRIPTIONS_MAX},
+    limits::{LINKS_MAX, LIST_PAGE_ROWS, SUBSCRIPTIONS_MAX, WEBHOOKS_PER_USER_MAX},
     model::{Offset, StreamId, StreamName},
     store::{StoredLink, SubscriptionWrite},
     stream::StreamError,
@@ -25,12 +26,26 @@ impl Subscriptions {
         config: Config,
         origin: String,
     ) -> Result<(bool, Description), SubscriptionError> {
+        self.put_from(id, config, origin, None).await
+    }
+
+    /// As [`Subscriptions::put`]; where it is created, streams that it names are linked at `from`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put_from(
+        self: &Arc<Self>,
+        id: SubscriptionId,
+        config: Config,
+        origin: String,
+        from: Option<Offset>,
+    ) -> Result<(bool, Description), SubscriptionError> {
         if let Delivery::Webhook(url) = &config.delivery {
             self.parts.post.check(url)?;
         }
         let this = self.clone();
         let work = async move {
-            let created = this.put_entry(&id, config, &origin).await?;
+            let created = this.put_entry(&id, config, &origin, from).await?;
             Ok((created, this.describe(&id, &origin)?))
         };
         self.detached(work).await
@@ -41,12 +56,13 @@ impl Subscriptions {
         id: &SubscriptionId,
         config: Config,
         origin: &str,
+        from: Option<Offset>,
     ) -> Result<bool, SubscriptionError> {
         loop {
             let (entry, is_new) = self.find_or_begin(id, &config, origin)?;
             let _turn = entry.turn.lock().await;
             if is_new {
-                let built = self.build(&entry).await;
+                let built = self.build(&entry, from).await;
                 if built.is_err() {
                     self.forget(&entry);
                 }
@@ -80,6 +96,12 @@ impl Subscriptions {
         if registry.len() >= SUBSCRIPTIONS_MAX {
             return Err(SubscriptionError::TooMany);
         }
+        if let Some(hook) = Hook::of(id) {
+            let others = registry.hooks(&hook.conversation).filter(|(one, _)| one.is_beside(&hook));
+            if others.count() >= WEBHOOKS_PER_USER_MAX {
+                return Err(SubscriptionError::TooManyHooks);
+            }
+        }
         let Moment { now_ms, chance } = self.moment();
         // Half of the bits of an id must be enough to tell two lives of it apart.
         let subscription = beginning(config.clone(), chance as u64 >> 1, now_ms, origin);
@@ -91,15 +113,20 @@ impl Subscriptions {
 
     /// Links what exists, stores the subscription, and lets it begin. What happens to streams
     /// meanwhile waits in the entry.
-    async fn build(&self, entry: &Arc<Entry>) -> Result<(), SubscriptionError> {
+    async fn build(
+        &self,
+        entry: &Arc<Entry>,
+        from: Option<Offset>,
+    ) -> Result<(), SubscriptionError> {
         let (config, state) = {
             let subscription = &entry.inner().subscription;
             (subscription.config.clone(), subscription.state.clone())
         };
-        let mut links = Vec::new();
+        let (mut links, mut sights) = (Vec::new(), Vec::new());
         for stream in &config.streams {
-            let end = self.end(stream).await?;
-            let acked = end.map_or(Offset::ZERO, |(_, tail)| tail);
+            let end = self.end_of(stream).await?;
+            let acked = end.map_or(Offset::ZERO, |(_, tail)| from.unwrap_or(tail));
+            sights.extend(end.map(|(life, tail)| (stream.clone(), Sight::At(life, tail))));
             let life = end.map(|(life, _)| life);
             links.push(StoredLink { stream: stream.clone(), explicit: true, life, acked });
         }
@@ -116,7 +143,7 @@ impl Subscriptions {
             inner.subscription.links.restore(stream, link);
         }
         if let Phase::Building(early) = std::mem::replace(&mut inner.phase, Phase::Live) {
-            for (stream, sight) in early {
+            for (stream, sight) in sights.into_iter().chain(early) {
                 inner.subscription.see(&stream, sight);
             }
         }
@@ -153,7 +180,7 @@ impl Subscriptions {
     }
 
     /// Where a stream ends; `None` when there is none.
-    pub(super) async fn end(
+    pub(super) async fn end_of(
         &self,
         stream: &StreamName,
     ) -> Result<Option<(StreamId, Offset)>, StreamError> {

@@ -1,6 +1,6 @@
 //! A subscription in the registry of the service.
 
-use super::{Config, Sight, State, Subscription, SubscriptionError, SubscriptionId};
+use super::{Config, Hook, Sight, State, Subscription, SubscriptionError, SubscriptionId};
 use crate::model::StreamName;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -122,6 +122,16 @@ impl Registry {
 
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.all.values()
+    }
+
+    /// The webhooks of a conversation.
+    pub fn hooks(&self, conversation: &str) -> impl Iterator<Item = (Hook, Arc<Entry>)> {
+        let before = Hook::before_all(conversation).ok();
+        let all = before.into_iter().flat_map(|before| {
+            let behind = self.all.range(before.clone()..);
+            behind.take_while(move |(id, _)| id.as_str().starts_with(before.as_str()))
+        });
+        all.filter_map(|(id, entry)| Some((Hook::of(id)?, entry.clone())))
     }
 
     /// Another one than before when others may care for a stream than before.

@@ -30,6 +30,9 @@ pub enum SubscriptionError {
     /// There are as many subscriptions as there may be.
     #[error("this server has as many subscriptions as it may")]
     TooMany,
+    /// A user has as many webhooks in a conversation as they may.
+    #[error("you have as many webhooks in this conversation as you may; delete another one")]
+    TooManyHooks,
     /// More streams exist already than a subscription may link.
     #[error("more streams fit the pattern than a subscription may link at once")]
     TooManyStreams,

@@ -118,8 +118,8 @@ impl Subscriptions {
         for row in self.parts.store.subscriptions().await? {
             let StoredSubscription { id, config, state } = &row;
             let read = || {
-                let id: SubscriptionId = id.parse().ok()?;
-                let config = Config::parse(config.as_bytes()).ok()?;
+                let id: SubscriptionId = SubscriptionId::kept(id).ok()?;
+                let config = Config::kept(config.as_bytes()).ok()?;
                 let state: State = serde_json::from_str(state).ok()?;
                 let links = super::Links::default();
                 Some(Entry::new(id, Subscription { config, state, links }, Phase::Live))
@@ -176,7 +176,7 @@ impl Subscriptions {
     /// Finds out about a stream that the store did not know, or knew to be shorter than what was
     /// processed of it.
     async fn settle(&self, (entry, stream, life): Doubt) -> Result<(), LoadError> {
-        match self.end(&stream).await? {
+        match self.end_of(&stream).await? {
             Some((now, tail)) => {
                 entry.see(&stream, Sight::At(now, tail));
                 entry.inner().subscription.links.cut(&stream, now, tail);

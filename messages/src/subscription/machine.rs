@@ -127,9 +127,15 @@ impl<'a> Draft<'a> {
     }
 
     fn pending(&self) -> impl Iterator<Item = (&StreamName, Link)> {
-        let links = self.base.links.pending();
+        // What was not pending and has gone back is, too.
+        let links = self.base.links.pending().chain(self.moved().filter(|(_, l)| !l.is_pending()));
         let links = links.map(|(stream, link)| (stream, self.link(stream, link)));
         links.filter(|(_, link)| link.is_pending())
+    }
+
+    /// The links whose cursors move, as they were.
+    fn moved(&self) -> impl Iterator<Item = (&StreamName, &Link)> {
+        self.acked.keys().filter_map(|stream| Some((stream, self.base.links.get(stream)?)))
     }
 
     fn is_pending(&self) -> bool {
@@ -363,7 +369,8 @@ impl Subscription {
 
     fn check(&self, ack: &Ack, draft: &Draft) -> Result<(StreamName, StreamId, Offset), Refusal> {
         let refuse = |what| Refusal::InvalidOffset(ack.stream.clone(), what);
-        let stream = super::config::path(&ack.stream).ok();
+        // Whatever is linked: a wake tells its worker also of what nobody else can name.
+        let stream = StreamName::kept(ack.stream.trim_matches('/')).ok();
         let link = stream.and_then(|stream| Some((self.links.get(&stream)?, stream)));
         let (link, stream) = link.ok_or_else(|| refuse("it is not linked"))?;
         let offset: Offset = ack.offset.parse().map_err(|_| refuse("this is no offset"))?;
@@ -376,6 +383,24 @@ impl Subscription {
             return Err(refuse("the offset is behind the end of the stream"));
         }
         Ok((stream, life, offset))
+    }
+
+    /// Goes on from another place of a stream. Whoever works on the present wake has lost it, and what
+    /// lies behind the place is told at once.
+    ///
+    /// # Errors
+    /// There is no such place.
+    pub fn replay(&self, stream: &StreamName, to: Offset, at: Moment) -> Result<Plan, Refusal> {
+        let refuse = |what| Refusal::InvalidOffset(stream.to_string(), what);
+        let link = self.links.get(stream).ok_or_else(|| refuse("it is not linked"))?;
+        let life = link.life.ok_or_else(|| refuse("there is no such stream yet"))?;
+        if is_before(link.tail, to) {
+            return Err(refuse("the offset is behind the end of the stream"));
+        }
+        let mut draft = Draft::new(self);
+        draft.acked.insert(stream.clone(), (life, to));
+        draft.finish(at);
+        Ok(draft.plan())
     }
 
     /// Links streams by name. Those that are there already begin where they end now.

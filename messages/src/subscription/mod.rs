@@ -8,6 +8,8 @@ mod config;
 mod create;
 mod entry;
 mod error;
+mod hook;
+mod hooks;
 mod interest;
 mod keys;
 mod links;
@@ -22,6 +24,7 @@ mod work;
 
 pub use config::{Config, Delivery, InvalidConfig, SubscriptionId, is_reserved, path, paths};
 pub use error::SubscriptionError;
+pub use hook::{Hook, Members};
 pub use keys::{BadKey, KeySet, Keys};
 pub use links::{Link, LinkChange, Links, Sight};
 pub use machine::{Ack, Due, Fence, Moment, Plan, Refusal, Subscription};

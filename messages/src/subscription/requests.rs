@@ -1,10 +1,10 @@
 //! Requests about a subscription that is there.
 
 use super::{
-    Ack, Claimed, Config, Delivery, Description, Fence, KeySet, Refusal, Sight, Subscription,
+    Ack, Claimed, Config, Delivery, Description, Fence, Hook, KeySet, Refusal, Sight, Subscription,
     SubscriptionError, SubscriptionId, Subscriptions, view,
 };
-use crate::{limits::LINKS_MAX, model::StreamName, store::SubscriptionWrite};
+use crate::{limits::LINKS_MAX, model::StreamName};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What a worker sends about its wake. It holds a token, so nothing prints it.
@@ -58,13 +58,7 @@ impl Subscriptions {
         let this = self.clone();
         let work = async move {
             let Ok(entry) = this.entry(&id) else { return Ok(()) };
-            let _turn = entry.turn.lock().await;
-            if entry.inner().live().is_ok() {
-                let saved = this.save(&id, SubscriptionWrite::Delete).await;
-                saved.map_err(|_| SubscriptionError::NotStored)?;
-                this.forget(&entry);
-            }
-            Ok(())
+            this.end(&entry).await
         };
         self.detached(work).await
     }
@@ -83,7 +77,7 @@ impl Subscriptions {
             let entry = this.entry(&id)?;
             let mut ends = Vec::with_capacity(streams.len());
             for stream in streams {
-                let end = this.end(&stream).await?;
+                let end = this.end_of(&stream).await?;
                 ends.push((stream, end));
             }
             this.step(&entry, |subscription, _| {
@@ -99,7 +93,7 @@ impl Subscriptions {
             this.registry_mut().changed();
             // What has happened before that has not been seen.
             for (stream, _) in ends {
-                if let Some((life, tail)) = this.end(&stream).await?
+                if let Some((life, tail)) = this.end_of(&stream).await?
                     && this.registry().may_wake(&entry, &stream)
                 {
                     entry.see(&stream, Sight::At(life, tail));
@@ -188,8 +182,15 @@ impl Subscriptions {
     ) -> Result<bool, SubscriptionError> {
         let this = self.clone();
         let work = async move {
+            if Hook::of(&id).is_some() {
+                // Without a token nobody learns whether there is one.
+                this.fence(&id, &report)?;
+            }
             let entry = this.entry(&id)?;
             let fence = this.fence(&id, &report)?;
+            if !this.is_kept(&entry).await? {
+                return Err(SubscriptionError::NotFound);
+            }
             this.step(&entry, |subscription, at| {
                 check(subscription)?;
                 let (plan, next) = subscription.ack(&fence, &report.acks, report.done, at)?;

@@ -5,7 +5,8 @@
 //! cannot leave a step stored and not taken.
 
 use super::{
-    Due, Keys, LinkChange, Moment, Plan, Sight, Subscription, SubscriptionError, SubscriptionId,
+    Due, Keys, LinkChange, Members, Moment, Plan, Sight, Subscription, SubscriptionError,
+    SubscriptionId,
     agenda::Agenda,
     entry::{Entry, Inner, Phase, Registry},
     interest::Interests,
@@ -65,6 +66,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Ids, and a spread of retries.
     pub chance: Arc<dyn Chance>,
+    /// Who takes part in conversations.
+    pub members: Arc<dyn Members>,
     /// Calls webhooks.
     pub post: Arc<dyn Post>,
     /// Scheme and authority under which everybody reaches this server, when requests do not say.

@@ -2,7 +2,7 @@
 //! ever.
 
 use crate::model::{Offset, StreamId, StreamName};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// Everything about a subscription that is neither its configuration nor a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Wake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The stream.
-    #[serde(with = "text")]
+    #[serde(serialize_with = "text::serialize", deserialize_with = "kept")]
     pub stream: StreamName,
     /// Its life, as the number of it.
     pub life: u64,
@@ -72,6 +72,11 @@ pub enum Stage {
         /// Until when it need not say anything, in milliseconds since the Unix epoch.
         until_ms: u64,
     },
+}
+
+/// One of the server's own, too.
+fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<StreamName, D::Error> {
+    StreamName::kept(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 /// Values as text, in the form that they have everywhere.

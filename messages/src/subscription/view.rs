@@ -1,6 +1,6 @@
 //! What is told of subscriptions: the JSON documents of the wire.
 
-use super::{Delivery, Keys, Link, Stage, Subscription, SubscriptionId};
+use super::{Delivery, Hook, Keys, Link, Stage, Subscription, SubscriptionId};
 use crate::{limits::WAKE_STREAMS_MAX, model::Offset};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -16,6 +16,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct Description {
     id: String,
     subscription_id: String,
+    #[serde(flatten)]
+    place: Option<Place>,
     r#type: &'static str,
     pattern: Option<String>,
     streams: Vec<Cursor>,
@@ -27,6 +29,13 @@ pub struct Description {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<String>,
     description: Option<String>,
+}
+
+/// Where a webhook of a conversation belongs.
+#[derive(Clone, Debug, Serialize)]
+struct Place {
+    conversation: String,
+    owner: String,
 }
 
 /// How far a stream is processed.
@@ -63,6 +72,8 @@ struct Signing {
 #[derive(Clone, Serialize)]
 pub struct Notification {
     subscription_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<String>,
     wake_id: String,
     generation: u64,
     streams: Vec<Pending>,
@@ -124,9 +135,14 @@ pub fn describe(
         Some(Stage::Outgoing { failures: 1.., next_attempt_ms }) => Some(*next_attempt_ms),
         _ => None,
     };
+    let (name, place) = match Hook::of(id) {
+        Some(Hook { conversation, owner, name, .. }) => (name, Some(Place { conversation, owner })),
+        None => (id.to_string(), None),
+    };
     Description {
-        id: id.to_string(),
+        id: name,
         subscription_id: id.to_string(),
+        place,
         r#type: kind,
         pattern: config.pattern.as_ref().map(ToString::to_string),
         streams: links.iter().map(|(stream, link)| cursor(stream, link)).collect(),
@@ -157,6 +173,7 @@ pub fn notify(
     let segment = utf8_percent_encode(id.as_str(), SEGMENT);
     Some(Notification {
         subscription_id: id.to_string(),
+        conversation: Hook::of(id).map(|hook| hook.conversation),
         wake_id: wake.id.clone(),
         generation: state.generation,
         streams: streams.collect(),

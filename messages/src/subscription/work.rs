@@ -156,7 +156,7 @@ impl Subscriptions {
     async fn send(self: &Arc<Self>, entry: &Arc<Entry>, outgoing: Outgoing) {
         let Outgoing { fence, what } = outgoing;
         let outcome = tokio::select! {
-            outcome = self.carry(&entry.id, what) => outcome,
+            outcome = self.carry(entry, what) => outcome,
             () = self.stop.cancelled() => return,
         };
         let noted = self.step(entry, |subscription, at| {
@@ -181,11 +181,20 @@ impl Subscriptions {
         }
     }
 
-    async fn carry(&self, id: &SubscriptionId, what: What) -> Outcome {
+    async fn carry(&self, entry: &Arc<Entry>, what: What) -> Outcome {
+        let id = &entry.id;
         match what {
             What::Webhook { url, notification, wait } => {
                 let Ok(_place) = self.deliveries.acquire().await else { return Outcome::Failed };
-                self.call(id, url, &notification, wait).await
+                match self.is_kept(entry).await {
+                    Ok(true) => self.call(id, url, &notification, wait).await,
+                    // It is gone, and nobody takes note of this.
+                    Ok(false) => Outcome::Failed,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot see whose webhook this is; trying again");
+                        Outcome::Failed
+                    }
+                }
             }
             What::Event { stream, event } => {
                 match append_message(&self.parts.streams, &stream, &event).await {

@@ -22,7 +22,7 @@ pub struct Target {
 
 /// This URL is none for a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("webhook.url {0}")]
+#[error("the url of a webhook {0}")]
 pub struct RejectedUrl(&'static str);
 
 impl Target {

@@ -67,7 +67,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "chat",
-        &["stream", "flusher", "channel", "store", "clock", "model", "limits"],
+        &["subscription", "stream", "flusher", "channel", "store", "clock", "model", "limits"],
         &["base64", "dashmap", "ring", "uuid"],
     ),
     (

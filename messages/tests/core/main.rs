@@ -28,6 +28,7 @@ mod service_model;
 mod store_columns;
 mod store_contract;
 mod stream_list;
+mod subscription_hooks;
 mod subscription_machine;
 mod subscription_play;
 mod subscription_run;

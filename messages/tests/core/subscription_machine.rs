@@ -335,3 +335,29 @@ fn the_state_is_read_as_it_was_written() {
     let text = r#"{"incarnation":5,"created_ms":0,"origin":"http://test","generation":1,"wake":{"id":"w_00000000000000000000000000000007","marks":[{"stream":"s/ö","life":1,"tail":"0000000000000003_0000000000000030"}],"stage":{"leased":{"holder":null,"until_ms":1000}}}}"#;
     assert_eq!(serde_json::to_string(&sub.state).unwrap(), text, "stored: never change it");
 }
+
+#[test]
+fn a_replay_takes_the_wake_away_and_tells_again() {
+    let mut sub = webhook();
+    see(&mut sub, "s/a", 1, 3);
+    let plan = sub.evaluate(at(0));
+    step(&mut sub, plan);
+    let first = fence(&sub);
+    // Back, while it is being told: what comes of that does not count any more.
+    let plan = sub.replay(&name("s/a"), offset(1), at(1)).expect("a place");
+    sub.apply(plan);
+    assert_eq!((sub.delivered(&first, 0, true, at(2)), acked(&sub, "s/a")), (None, offset(1)));
+    assert_eq!((sub.state.generation, sub.due()), (2, Some(Due::Send(1))));
+    // To the end: there is nothing to tell.
+    let plan = sub.replay(&name("s/a"), offset(3), at(3)).expect("a place");
+    sub.apply(plan);
+    assert_eq!((sub.due(), &sub.state.wake), (None, &None));
+    // And from rest back again, at once.
+    let plan = sub.replay(&name("s/a"), offset(0), at(4)).expect("a place");
+    sub.apply(plan);
+    assert_eq!((sub.state.generation, sub.due()), (3, Some(Due::Send(4))));
+    for (stream, to) in [("s/a", 4), ("s/b", 0)] {
+        let refused = sub.replay(&name(stream), offset(to), at(5));
+        assert!(matches!(refused, Err(Refusal::InvalidOffset(..))), "{refused:?}");
+    }
+}

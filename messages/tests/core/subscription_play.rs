@@ -31,6 +31,8 @@ enum Event {
         done: bool,
     },
     Release(u8),
+    /// Somebody wants to be told again what is behind this many records, or skips up to there.
+    Replay(u8, u8),
     Pass(u16),
     /// The step that was decided last is not stored after all.
     Fail,
@@ -52,6 +54,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0u8..4, 0u8..4, 0u8..3, any::<bool>())
             .prop_map(|(of, stream, back, done)| Event::Ack { of, stream, back, done }),
         1 => (0u8..4).prop_map(Event::Release),
+        2 => (0u8..4, 0u8..6).prop_map(|(stream, to)| Event::Replay(stream, to)),
         3 => (0u16..3_000).prop_map(Event::Pass),
         2 => Just(Event::Fail),
         3 => (0u8..3, 0u8..4).prop_map(|(what, stream)| Event::Meanwhile(what, stream)),
@@ -180,6 +183,9 @@ impl Play {
                 let Some(worker) = self.worker(of) else { return };
                 self.take(sub.release(&worker, at).ok());
             }
+            Event::Replay(stream, to) => {
+                self.take(sub.replay(&Self::stream(stream), offset(to.into()), at).ok());
+            }
             Event::Pass(ms) => self.now_ms += u64::from(ms),
             Event::Fail => self.lose_next = true,
             Event::Meanwhile(what, i) => {
@@ -231,11 +237,14 @@ impl Play {
         }
     }
 
-    fn check(&self, before: &Subscription) -> Result<(), TestCaseError> {
+    fn check(&self, before: &Subscription, replayed: Option<u8>) -> Result<(), TestCaseError> {
         let (sub, old) = (&self.sub, before);
         prop_assert!(sub.state.generation >= old.state.generation, "generations only grow");
         for (stream, link) in sub.links.iter() {
-            let was = old.links.get(stream);
+            let was = old
+                .links
+                .get(stream)
+                .filter(|_| replayed.map(Self::stream) != Some(stream.clone()));
             if let Some(was) = was.filter(|was| was.life == link.life) {
                 prop_assert!(link.acked.bytes >= was.acked.bytes, "{stream} went back");
             }
@@ -282,9 +291,10 @@ proptest! {
             // A crash may take back what was seen, and a cursor with it; never what was stored.
             let is_crash = matches!(event, Event::Crash);
             let text = format!("{event:?}");
+            let replayed = if let Event::Replay(i, _) = event { Some(i) } else { None };
             play.happen(event);
             if !is_crash {
-                play.check(&before).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
+                play.check(&before, replayed).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
             }
         }
         // Left alone, it comes to rest: everything is processed by somebody who is done.

@@ -13,14 +13,16 @@ use messages::{
     journal::{Mark, MemoryJournal},
     model::{Offset, StreamId},
     store::{Store, SubscriptionStore},
-    stream::{Addition, Ground, Streams},
-    subscription::{Ack, Chance, Config, Parts, Report, SubscriptionError, Subscriptions},
+    stream::{Addition, Ground, StreamError, Streams},
+    subscription::{
+        Ack, Chance, Config, Hook, Members, Parts, Report, SubscriptionError, Subscriptions,
+    },
     webhook::{Letter, Post, PostError, RejectedUrl, Reply},
 };
 use serde_json::Value;
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread::JoinHandle,
@@ -69,6 +71,17 @@ impl Post for TestPost {
     }
 }
 
+/// Whether those who take part do, which the test says.
+#[derive(Default)]
+pub struct TestMembers(pub Mutex<Option<Hook>>);
+
+impl Members for TestMembers {
+    fn keep<'a>(&'a self, hook: &'a Hook) -> BoxFuture<'a, Result<bool, StreamError>> {
+        let kept = self.0.lock().unwrap().as_ref() == Some(hook);
+        Box::pin(async move { Ok(kept) })
+    }
+}
+
 /// One run of a server.
 pub struct Run {
     pub store: Arc<MemoryStore>,
@@ -79,6 +92,7 @@ pub struct Run {
     pub flusher: Flusher,
     pub subscriptions: Arc<Subscriptions>,
     pub letters: mpsc::UnboundedReceiver<(Letter, Answering)>,
+    pub members: Arc<TestMembers>,
     pub stop: CancellationToken,
 }
 
@@ -102,7 +116,9 @@ impl Run {
         let flusher = Flusher::new(dyn_store.clone(), commits.clone(), budget, memory);
         let (post, letters) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
+        let members = Arc::new(TestMembers::default());
         let parts = Parts {
+            members: members.clone(),
             streams: streams.clone(),
             store: dyn_store,
             commits: commits.clone(),
@@ -114,7 +130,18 @@ impl Run {
         let subscriptions = Subscriptions::new(parts, stop.clone());
         tokio::spawn(subscriptions.clone().run(StreamId(u64::from(start) << 32)));
         let (store, clock) = (store.clone(), clock.clone());
-        Self { store, clock, streams, commits, committer, flusher, subscriptions, letters, stop }
+        Self {
+            store,
+            clock,
+            streams,
+            commits,
+            committer,
+            flusher,
+            subscriptions,
+            letters,
+            members,
+            stop,
+        }
     }
 
     pub async fn new() -> Self {

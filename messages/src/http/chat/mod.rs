@@ -12,6 +12,7 @@ mod problem;
 mod receipts;
 mod request;
 mod transfer;
+mod webhooks;
 
 use super::App;
 use axum::{
@@ -48,6 +49,12 @@ pub(super) fn routes() -> Router<App> {
         .route("/conversations/{name}/delivered", put(receipts::delivered))
         .route("/conversations/{name}/export", get(transfer::export))
         .route("/conversations/{name}/import", post(transfer::import))
+        .route("/conversations/{name}/webhooks", get(webhooks::list))
+        .route(
+            "/conversations/{name}/webhooks/{id}",
+            get(webhooks::show).put(webhooks::put).delete(webhooks::remove),
+        )
+        .route("/conversations/{name}/webhooks/{id}/replay", post(webhooks::replay))
         .route("/inbox/messages", get(messages::inbox))
         .route("/inbox/{peer}/messages", post(messages::send_to))
         .route(

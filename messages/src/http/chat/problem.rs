@@ -1,7 +1,11 @@
 //! What people are told when something goes wrong in a chat.
 
 use super::super::problem::Problem;
-use crate::chat::ChatError;
+use crate::{
+    chat::ChatError,
+    stream::StreamError,
+    subscription::{Refusal, SubscriptionError},
+};
 use axum::http::StatusCode as S;
 
 impl From<ChatError> for Problem {
@@ -38,7 +42,38 @@ impl From<ChatError> for Problem {
             ChatError::Slow { wait_ms, .. } => {
                 problem(S::TOO_MANY_REQUESTS, "slow_mode").retry_after(wait_ms.div_ceil(1000))
             }
+            ChatError::Webhook(error) => webhook(error),
             ChatError::Stream(error) => error.into(),
         }
+    }
+}
+
+/// What can go wrong with the subscription that a webhook is.
+fn webhook(error: SubscriptionError) -> Problem {
+    let detail = error.to_string();
+    let problem = |status, code| Problem::new(status, code, detail.clone());
+    match error {
+        SubscriptionError::NotFound => {
+            Problem::new(S::NOT_FOUND, "webhook_not_found", "there is no webhook of this name")
+        }
+        SubscriptionError::Different => {
+            let detail = "there is a webhook of this name that was asked to be something else";
+            Problem::new(S::CONFLICT, "webhook_exists", detail)
+        }
+        SubscriptionError::Rejected(_) => problem(S::BAD_REQUEST, "webhook_url_rejected"),
+        SubscriptionError::Refused(Refusal::InvalidOffset(..)) => {
+            problem(S::BAD_REQUEST, "bad_offset")
+        }
+        SubscriptionError::TooManyHooks => problem(S::CONFLICT, "too_many"),
+        SubscriptionError::TooMany => problem(S::INSUFFICIENT_STORAGE, "too_many_subscriptions"),
+        SubscriptionError::NotReady => problem(S::SERVICE_UNAVAILABLE, "not_ready"),
+        SubscriptionError::NotStored => StreamError::StoreUnavailable.into(),
+        SubscriptionError::Stream(error) => error.into(),
+        // What is asked for, or of what only workers and others are told.
+        SubscriptionError::Invalid(_)
+        | SubscriptionError::WrongType(_)
+        | SubscriptionError::BadToken
+        | SubscriptionError::Refused(_)
+        | SubscriptionError::TooManyStreams => problem(S::BAD_REQUEST, "bad_body"),
     }
 }

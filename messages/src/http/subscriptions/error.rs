@@ -114,6 +114,7 @@ impl From<SubscriptionError> for Refused {
                 Self::Code(S::CONFLICT, Detail { code, message, current_holder, generation })
             }
             SubscriptionError::TooMany => code(S::INSUFFICIENT_STORAGE, "TOO_MANY_SUBSCRIPTIONS"),
+            SubscriptionError::TooManyHooks => code(S::CONFLICT, "TOO_MANY_WEBHOOKS"),
             SubscriptionError::TooManyStreams => code(S::CONFLICT, "TOO_MANY_STREAMS"),
             SubscriptionError::Stream(error) => Self::Problem(error.into()),
             SubscriptionError::NotStored => code(S::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE"),

@@ -47,7 +47,7 @@ impl Target {
         }
         let rest = rest.strip_prefix("subscriptions/")?;
         let (id, rest) = rest.split_once('/').map_or((rest, None), |(id, rest)| (id, Some(rest)));
-        let id = decode(id)?.parse().ok()?;
+        let id = decode(id)?;
         let action = match rest {
             None => Action::Itself,
             Some("streams") => Action::Streams,
@@ -57,7 +57,9 @@ impl Target {
             Some("release") => Action::Release,
             Some(rest) => Action::Stream(path(&decode(rest.strip_prefix("streams/")?)?).ok()?),
         };
-        Some(Self::Subscription(id, action))
+        // The server tells its own ids only to those who report with the token of a wake.
+        let id = if action == Action::Callback { SubscriptionId::kept(&id) } else { id.parse() };
+        Some(Self::Subscription(id.ok()?, action))
     }
 }
 
@@ -84,7 +86,15 @@ mod tests {
             assert_eq!(found, of("a", stream("x/y")), "{text}");
         }
         assert_eq!(parse("/subscriptions/a/streams/x%252Fy"), of("a", stream("x%2Fy")));
+        let own = SubscriptionId::kept("__chat/h/x/1/y/z").expect("an id");
+        let callback = parse("/subscriptions/__chat%2Fh%2Fx%2F1%2Fy%2Fz/callback");
+        assert_eq!(callback, Some(Target::Subscription(own, Action::Callback)));
         for bad in [
+            "/subscriptions/__chat%2Fh%2Fx%2F1%2Fy%2Fz",
+            "/subscriptions/__chat%2Fh%2Fx%2F1%2Fy%2Fz/claim",
+            "/subscriptions/__chat%2Fh%2Fx%2F1%2Fy%2Fz/ack",
+            "/subscriptions/__chat%2Fh%2Fx%2F1%2Fy%2Fz/streams",
+            "/subscriptions/a/streams/__chat%2Fc%2Fteam",
             "",
             "/",
             "x",
