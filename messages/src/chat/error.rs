@@ -98,6 +98,9 @@ pub enum ChatError {
     /// There is no room for more of these.
     #[error("{0}")]
     TooMany(&'static str),
+    /// No event begins there.
+    #[error("there is no such place in this conversation")]
+    BadPlace,
     /// The subscription of a webhook.
     #[error(transparent)]
     Webhook(#[from] SubscriptionError),

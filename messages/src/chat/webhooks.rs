@@ -189,11 +189,16 @@ impl Chat {
         place: Place,
     ) -> Result<Offset, ChatError> {
         let channel = conversation.channel();
+        // In this order: whoever leaves at this moment does so behind the end.
+        let tail = self.streams.status(channel).await?.tail;
         let (_, from) = conversation.reach(user)?;
         Ok(match place {
-            Place::End => self.streams.status(channel).await?.tail,
+            Place::End => tail,
             Place::At(at) if at.bytes > from.bytes => {
-                self.streams.check_place(channel, at).await?;
+                match self.streams.check_place(channel, at).await {
+                    Err(StreamError::NoSuchPlace) => return Err(ChatError::BadPlace),
+                    checked => checked?,
+                }
                 at
             }
             Place::Behind(count) => self.streams.place_of(channel, count, from).await?,

@@ -9,7 +9,7 @@ use crate::{
 use std::sync::Arc;
 
 impl Subscriptions {
-    /// The webhooks of a conversation, by the time at which their owners came, by owner and name.
+    /// The webhooks of a conversation, also of owners who have just left it.
     ///
     /// # Errors
     /// The server stops.

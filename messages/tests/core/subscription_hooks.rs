@@ -1,6 +1,6 @@
 //! Webhooks of conversations: they last as long as their owners take part.
 
-use super::subscription_run::{Run, done, report};
+use super::subscription_run::{Run, done, report, until};
 use messages::{
     limits::WEBHOOKS_PER_USER_MAX,
     model::{Offset, StreamName},
@@ -48,9 +48,7 @@ async fn listed(run: &Run) -> usize {
 
 /// Waits until the store has no subscription.
 async fn until_gone(run: &Run) {
-    while !run.store.subscriptions().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(async || run.store.subscriptions().await.unwrap().is_empty()).await;
     assert_eq!(listed(run).await, 0);
 }
 

@@ -281,7 +281,7 @@ impl Run {
     }
 }
 
-async fn until(ask: impl AsyncFn() -> bool) {
+pub async fn until(ask: impl AsyncFn() -> bool) {
     let waiting = async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -19,6 +19,7 @@ impl From<ChatError> for Problem {
             ChatError::Invalid(_) => problem(S::BAD_REQUEST, "bad_body"),
             ChatError::BadThread => problem(S::BAD_REQUEST, "bad_thread"),
             ChatError::BadReply => problem(S::BAD_REQUEST, "bad_reply_to"),
+            ChatError::BadPlace => problem(S::BAD_REQUEST, "bad_offset"),
             ChatError::BadMention(_) => problem(S::BAD_REQUEST, "bad_mention"),
             ChatError::NotFound => problem(S::NOT_FOUND, "conversation_not_found"),
             ChatError::NoMessage => problem(S::NOT_FOUND, "message_not_found"),
