@@ -9,6 +9,7 @@
 
 mod act;
 mod attachments;
+mod begin;
 mod conversation;
 mod decide;
 mod error;
@@ -29,8 +30,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use act::{Begun, Done, NewConversation, Sent};
+pub use act::{Begun, Done, Sent};
 pub use attachments::AttachmentRules;
+pub use begin::NewConversation;
 pub use conversation::Conversation;
 pub use decide::{Action, EVERYBODY, Imported, NewMessage};
 pub use error::ChatError;
