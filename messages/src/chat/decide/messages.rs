@@ -4,7 +4,7 @@ use super::{
     super::{
         ChatError,
         event::{Edit, Extra, Kind, Message},
-        name,
+        name::{self, MessageId},
         role::{Permission, Role},
         settings::Reactions,
         state::Person,
@@ -203,6 +203,11 @@ impl Desk<'_> {
         for (position, message) in (self.state.position() + 1..).zip(messages) {
             name::user(&message.source)?;
             check_text(&message.text, &message.extra, false)?;
+            message.extra.mentions.iter().try_for_each(|user| name::user(user).map(drop))?;
+            // What it answers may have stayed behind, but must be something that can be kept.
+            if message.reply_to.as_ref().is_some_and(|id| id.parse::<MessageId>().is_err()) {
+                return Err(ChatError::BadReply);
+            }
             let kind = Kind::Message(Message {
                 id: self.id(position),
                 n: self.state.n,
