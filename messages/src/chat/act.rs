@@ -176,7 +176,6 @@ impl Chat {
             .iter()
             .any(|(event, _)| matches!(event.kind, Kind::Delete { .. } | Kind::Closed));
         self.streams.appended(pending).await?;
-        self.announce(conversation.name(), &Live::joined(&events));
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
@@ -274,6 +273,7 @@ impl Chat {
             conversation.channel().wake();
         }
         drop(turn);
+        self.announce(conversation.name(), Live::joined(&placed.events));
         if conversation.remembers_much() {
             conversation.forget_stored();
         }

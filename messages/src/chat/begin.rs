@@ -83,34 +83,33 @@ impl Chat {
             let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
             let events = [(Arc::new(event), ensured.status.tail)];
             conversation.take_up_first(&events);
-            let conversation = Arc::new(conversation);
-            begun = Some((conversation.clone(), Live::joined(&events)));
-            Ok::<_, ChatError>(conversation)
+            self.announce(&name, Live::joined(&events));
+            Ok::<_, ChatError>(begun.insert(Arc::new(conversation)).clone())
         });
         let found = found.await.map(drop);
         drop(cell);
-        match found {
-            Ok(()) => {}
-            Err(ChatError::Exists) => {
-                self.forget_empty(&name);
-                return Ok(None);
-            }
-            Err(error) => {
-                self.forget_empty(&name);
-                return Err(error);
-            }
+        if found.is_err() {
+            self.forget_empty(&name);
         }
-        Ok(begun.map(|(conversation, joined)| {
-            self.announce(&name, &joined);
-            conversation
-        }))
+        match found {
+            Ok(()) => Ok(begun),
+            Err(ChatError::Exists) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Tells users that they have come into a conversation.
-    pub(super) fn announce(&self, name: &ConversationName, joined: &[Arc<str>]) {
-        for user in joined {
-            self.hub.tell(user, &Notice::Joined(name.clone()));
+    /// Tells users that they have come into a conversation, once that is durable, whether or not
+    /// anybody waits for it.
+    pub(super) fn announce(&self, name: &ConversationName, joined: Vec<Arc<str>>) {
+        if joined.is_empty() {
+            return;
         }
+        let (streams, hub, name) = (self.streams.clone(), self.hub.clone(), name.clone());
+        tokio::spawn(async move {
+            if streams.settled().await.is_ok() {
+                joined.iter().for_each(|user| hub.tell(user, &Notice::Joined(name.clone())));
+            }
+        });
     }
 
     /// The conversation that two users have with each other, which begins with this where there is
