@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{CloseReason, Expected, Offset, Target},
-    store::StoredMessage,
+    store::{MessageQuery, StoredMessage},
     stream::{Addition, NewStream, PendingAppend, StreamError},
 };
 use serde_json::Value;
@@ -147,12 +147,13 @@ impl Chat {
         }
     }
 
-    /// The conversation that two users have with each other, which begins with this where there is
-    /// none.
-    pub(super) async fn direct(
+    /// The conversation that two users have with each other, which begins with `action` of one of them
+    /// where there is none, if that may be the first thing in it.
+    async fn direct(
         &self,
         user: &Arc<str>,
         peer: &str,
+        action: &Action,
     ) -> Result<Arc<Conversation>, ChatError> {
         let peer: Arc<str> = name::user(peer)?.into();
         let name = ConversationName::direct(user, &peer);
@@ -160,7 +161,10 @@ impl Chat {
             Err(ChatError::NotFound) => {}
             found => return found,
         }
-        match self.begin(name.clone(), user, found_direct(user, &peer)).await? {
+        let (kind, now_ms) = (found_direct(user, &peer), self.clock.now_ms());
+        let state = State::begun(name.text().clone(), &kind, user, now_ms);
+        drop(decide(&state, user, action, &Facts::default(), now_ms)?);
+        match self.begin(name.clone(), user, kind).await? {
             Some(conversation) => Ok(conversation),
             None => self.conversation(&name).await,
         }
@@ -219,8 +223,9 @@ impl Chat {
         peer: &str,
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.direct(user, peer).await?;
-        self.begin_act(&conversation, user, Action::Send(message), None).await
+        let action = Action::Send(message);
+        let conversation = self.direct(user, peer, &action).await?;
+        self.begin_act(&conversation, user, action, None).await
     }
 
     /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.
@@ -312,6 +317,9 @@ impl Chat {
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
         let asked = Asked::of(conversation.name().as_str(), &action, target);
+        if matches!(action, Action::Send(_)) {
+            self.recall_pace(conversation, user).await?;
+        }
         let (turn, facts) = loop {
             let (floor, unknown) = {
                 let live = conversation.live();
@@ -411,6 +419,35 @@ impl Chat {
             }
         }
         Ok(found)
+    }
+
+    /// In slow mode it matters when `user` last wrote, also before the conversation was loaded. What
+    /// they have written since is known.
+    async fn recall_pace(
+        &self,
+        conversation: &Conversation,
+        user: &Arc<str>,
+    ) -> Result<(), ChatError> {
+        let is_unknown = {
+            let State { settings, people, .. } = &conversation.live().state;
+            settings.slow_secs > 0 && people.get(user).is_some_and(|person| person.sent_ms == 0)
+        };
+        if !is_unknown {
+            return Ok(());
+        }
+        let last = MessageQuery {
+            conversation: conversation.name().text().clone(),
+            source: Some(user.to_string()),
+            descending: true,
+            limit: 1,
+            ..MessageQuery::default()
+        };
+        let found = self.store.messages(&last).await?;
+        let sent_ms = found.iter().find(|last| !last.imported).map_or(1, |last| last.created);
+        if let Some(person) = conversation.live().state.people.get_mut(user) {
+            person.sent_ms = person.sent_ms.max(sent_ms);
+        }
+        Ok(())
     }
 
     /// Whether the tables know a message that `user` calls as this one.

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     limits::{
-        ATTACHMENTS_MAX, CHAT_TEXT_BYTES_MAX, MENTIONS_MAX, META_BYTES_MAX, PARTICIPANTS_MAX,
-        PINS_MAX, REACTION_BYTES_MAX, REASON_BYTES_MAX, TITLE_BYTES_MAX, TXN_BYTES_MAX,
-        URL_BYTES_MAX,
+        ATTACHMENTS_MAX, CHAT_TEXT_BYTES_MAX, FOREIGN_ID_BYTES_MAX, MENTIONS_MAX, META_BYTES_MAX,
+        PARTICIPANTS_MAX, PINS_MAX, REACTION_BYTES_MAX, REASON_BYTES_MAX, TITLE_BYTES_MAX,
+        TXN_BYTES_MAX, URL_BYTES_MAX,
     },
     model::{FOREVER_MS, Offset, Standing},
 };
@@ -293,7 +293,7 @@ impl Desk<'_> {
             Action::Edit { text, extra, rev } => self.edit(me, text, extra, *rev).map(Some),
             Action::Delete { reason } => self.delete(me, reason.as_deref()),
             Action::React { reaction } => self.react(me, reaction).map(Some),
-            Action::Unreact { reaction } => self.unreact(reaction).map(Some),
+            Action::Unreact { reaction } => self.unreact(me, reaction).map(Some),
             Action::Pin => self.pin(me),
             Action::Unpin => self.unpin(me),
             Action::Change { title, settings } => self.change(me, title, settings.as_ref()),
@@ -342,8 +342,9 @@ impl Desk<'_> {
         self.check_voice(me)?;
         self.check_pace(me)?;
         check_text(&message.text, &message.extra, message.streaming)?;
-        if message.txn.as_ref().is_some_and(|txn| txn.is_empty() || txn.len() > TXN_BYTES_MAX) {
-            return Err(ChatError::Invalid(format!("txn must have 1 to {TXN_BYTES_MAX} bytes")));
+        if message.txn.as_ref().is_some_and(|txn| !is_txn(txn)) {
+            let what = format!("txn must have 1 to {TXN_BYTES_MAX} bytes, and no NUL");
+            return Err(ChatError::Invalid(what));
         }
         self.check_mentions(me, &message.extra)?;
         let seen = |known: &&Known| known.position > me.visible_from.records && !known.deleted;
@@ -459,21 +460,15 @@ impl Desk<'_> {
         let target = self.target(me)?.position;
         self.check(me, Permission::React)?;
         self.check_voice(me)?;
-        let fits = (1..=REACTION_BYTES_MAX).contains(&reaction.len());
-        if !fits || reaction.chars().any(char::is_control) {
-            let what = format!("a reaction is a text of 1 to {REACTION_BYTES_MAX} bytes");
-            return Err(ChatError::Invalid(what));
-        }
+        check_reaction(reaction)?;
         let replaces = self.state.settings.reactions == Reactions::Unique;
         Ok(Kind::React { target, reaction: reaction.to_owned(), replaces })
     }
 
-    fn unreact(&self, reaction: &str) -> Result<Kind, ChatError> {
-        let target = self.facts.target.as_ref().ok_or(ChatError::NoMessage)?;
-        if target.deleted {
-            return Err(ChatError::Deleted);
-        }
-        Ok(Kind::Unreact { target: target.position, reaction: reaction.to_owned() })
+    fn unreact(&self, me: &Person, reaction: &str) -> Result<Kind, ChatError> {
+        let target = self.target(me)?.position;
+        check_reaction(reaction)?;
+        Ok(Kind::Unreact { target, reaction: reaction.to_owned() })
     }
 
     fn pin(&self, me: &Person) -> Result<Option<Kind>, ChatError> {
@@ -727,6 +722,7 @@ impl Desk<'_> {
         for (position, message) in (self.state.position() + 1..).zip(messages) {
             name::user(&message.source)?;
             check_text(&message.text, &message.extra, false)?;
+            check_foreign(message.reply_to.as_deref())?;
             let kind = Kind::Message(Message {
                 id: self.id(position),
                 n: self.state.n,
@@ -761,6 +757,30 @@ fn check_reason(reason: Option<&str>) -> Result<(), ChatError> {
     Ok(())
 }
 
+fn check_reaction(reaction: &str) -> Result<(), ChatError> {
+    let fits = (1..=REACTION_BYTES_MAX).contains(&reaction.len());
+    if !fits || reaction.chars().any(char::is_control) {
+        let what = format!("a reaction is a text of 1 to {REACTION_BYTES_MAX} bytes");
+        return Err(ChatError::Invalid(what));
+    }
+    Ok(())
+}
+
+/// The id of a message that was sent elsewhere may be anything.
+fn check_foreign(id: Option<&str>) -> Result<(), ChatError> {
+    if id.is_some_and(|id| id.len() > FOREIGN_ID_BYTES_MAX || has_nul(id)) {
+        let what = format!("reply_to may have at most {FOREIGN_ID_BYTES_MAX} bytes, and no NUL");
+        return Err(ChatError::Invalid(what));
+    }
+    Ok(())
+}
+
+/// Whether a client may call a message so.
+#[must_use]
+pub fn is_txn(text: &str) -> bool {
+    (1..=TXN_BYTES_MAX).contains(&text.len()) && !has_nul(text)
+}
+
 /// What no database would keep in a text.
 fn has_nul(text: &str) -> bool {
     text.contains('\0')
@@ -788,7 +808,8 @@ fn check_text(text: &str, extra: &Extra, may_be_empty: bool) -> Result<(), ChatE
     if meta > META_BYTES_MAX {
         return bad(format!("meta may have at most {META_BYTES_MAX} bytes"));
     }
-    let whole = extra.text().unwrap_or_default();
+    // Two backslashes are one, which escapes nothing.
+    let whole = extra.text().unwrap_or_default().replace("\\\\", "");
     if whole.contains("\\u0000") {
         return bad("no text in a message may have a NUL".into());
     }

@@ -111,6 +111,17 @@ impl State {
         }
     }
 
+    /// As it would be if `user` began it like this.
+    #[must_use]
+    pub fn begun(name: Arc<str>, kind: &Kind, user: &Arc<str>, now_ms: u64) -> Self {
+        let (kind, conversation) = (kind.clone(), name.clone());
+        let event =
+            Event { kind, conversation, position: 1, source: user.clone(), created: now_ms };
+        let mut state = Self::new(name);
+        state.apply(&event, Offset { records: 1, bytes: 0 });
+        state
+    }
+
     /// The position of the last event.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -203,12 +214,13 @@ impl State {
             Kind::Invite { user, role } => {
                 let person = self.person(user, *role, at);
                 (person.role, person.standing) = (*role, Standing::Invited);
-                person.since = position;
+                (person.since, person.banned_until) = (position, None);
             }
             Kind::Leave { user } => self.stand(user, Standing::Left, position),
             Kind::Ban { user, until, .. } => {
-                self.person(user, Role::Member, at).banned_until = *until;
-                self.stand(user, Standing::Banned, position);
+                let person = self.person(user, Role::Member, at);
+                (person.standing, person.since) = (Standing::Banned, position);
+                person.banned_until = *until;
             }
             Kind::Unban { user } => self.stand(user, Standing::Left, position),
             Kind::Mute { user, until, .. } => {
@@ -229,7 +241,7 @@ impl State {
 
     fn stand(&mut self, user: &str, standing: Standing, position: u64) {
         if let Some(person) = self.people.get_mut(user) {
-            (person.standing, person.since) = (standing, position);
+            (person.standing, person.since, person.banned_until) = (standing, position, None);
         }
     }
 
