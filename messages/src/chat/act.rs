@@ -99,8 +99,9 @@ impl Chat {
         peer: &str,
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.direct(user, peer).await?;
-        self.begin_act(&conversation, user, Action::Send(message), None).await
+        let action = Action::Send(message);
+        let conversation = self.direct(user, peer, &action).await?;
+        self.begin_act(&conversation, user, action, None).await
     }
 
     /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.

@@ -3,7 +3,7 @@
 use super::{
     Chat, ChatError,
     conversation::{Conversation, Live},
-    decide::{found, found_direct},
+    decide::{Action, Facts, decide, found, found_direct},
     event::{Event, Kind},
     hub::Notice,
     name::{self, ConversationName},
@@ -112,12 +112,13 @@ impl Chat {
         });
     }
 
-    /// The conversation that two users have with each other, which begins with this where there is
-    /// none.
+    /// The conversation that two users have with each other, which begins with `action` of one of
+    /// them where there is none, if that may be the first thing in it.
     pub(super) async fn direct(
         &self,
         user: &Arc<str>,
         peer: &str,
+        action: &Action,
     ) -> Result<Arc<Conversation>, ChatError> {
         let peer: Arc<str> = name::user(peer)?.into();
         let name = ConversationName::direct(user, &peer);
@@ -125,7 +126,10 @@ impl Chat {
             Err(ChatError::NotFound) => {}
             found => return found,
         }
-        match self.begin(name.clone(), user, found_direct(user, &peer)).await? {
+        let (kind, now_ms) = (found_direct(user, &peer), self.clock.now_ms());
+        let state = State::begun(name.text().clone(), &kind, user, now_ms);
+        drop(decide(&state, user, action, &Facts::default(), now_ms)?);
+        match self.begin(name.clone(), user, kind).await? {
             Some(conversation) => Ok(conversation),
             None => self.conversation(&name).await,
         }

@@ -2,7 +2,7 @@
 
 use super::{
     ChatError,
-    decide::{Action, Facts, Known, Step, message_of},
+    decide::{Action, Facts, Known, Step, is_txn, message_of},
     event::{Event, Extra, Kind, Message},
     hub::Mailbox,
     name::ConversationName,
@@ -76,7 +76,8 @@ impl Asked {
             target,
             reply_to: position(&message.reply_to),
             thread: position(&message.thread),
-            txn: message.txn.clone(),
+            // What cannot be one is no question for the tables.
+            txn: message.txn.clone().filter(|txn| is_txn(txn)),
         }
     }
 
