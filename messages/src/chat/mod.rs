@@ -10,6 +10,7 @@
 
 mod act;
 mod attachments;
+mod begin;
 mod conversation;
 mod decide;
 mod error;
@@ -31,8 +32,9 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
-pub use act::{Begun, Done, NewConversation, Sent};
+pub use act::{Begun, Done, Sent};
 pub use attachments::AttachmentRules;
+pub use begin::NewConversation;
 pub use conversation::Conversation;
 pub use decide::{Action, EVERYBODY, Imported, NewMessage};
 pub use error::ChatError;
@@ -78,7 +80,7 @@ pub struct Chat {
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
     attachments: AttachmentRules,
-    hub: Hub,
+    hub: Arc<Hub>,
 }
 
 impl Chat {
@@ -91,7 +93,7 @@ impl Chat {
         attachments: AttachmentRules,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
-        let (conversations, hub) = (DashMap::new(), Hub::default());
+        let (conversations, hub) = (DashMap::new(), Arc::new(Hub::default()));
         Arc::new(Self { streams, store, clock, conversations, receipts, attachments, hub })
     }
 
@@ -150,8 +152,8 @@ impl Chat {
         };
         self.streams.status(&channel).await?;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
-        // visible now is all there is, and then the tables have it.
-        self.wait(channel.is_stored()).await?;
+        // visible now is all there is, and then the tables have it; and how far everybody is.
+        self.wait(false).await?;
         let stored = self.store.conversation(name.as_str()).await?;
         let stored = stored.filter(|stored| !stored.closed).ok_or(ChatError::NotFound)?;
         let mut state = state_of(stored);
@@ -187,7 +189,9 @@ impl Chat {
             let idle_ms = now_ms.saturating_sub(conversation.channel().used_ms());
             let unheld = Arc::strong_count(cell) == 1 && Arc::strong_count(conversation) == 1;
             let stored = conversation.channel().is_stored() && !conversation.is_watched();
-            !(unheld && stored && idle_ms > CONVERSATION_IDLE_MS)
+            // Whoever reads must learn when their access ends, which is said here.
+            let read = conversation.is_read();
+            !(unheld && stored && !read && idle_ms > CONVERSATION_IDLE_MS)
         });
         self.hub.sweep(now_ms.saturating_sub(CONVERSATION_IDLE_MS));
     }

@@ -26,6 +26,7 @@ const WANTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("more conversations of a user", &["participants_of", "messages_deleted", "mentions_of"]),
+    ("conversation of a user", &["conversations.pkey", "messages_deleted", "mentions_of"]),
     ("message", &["messages.pkey", "pins.pkey", "messages_thread"]),
     ("message by txn", &["messages_txn"]),
     ("pinned", &["pins.pkey", "messages.pkey"]),

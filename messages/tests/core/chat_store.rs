@@ -25,19 +25,43 @@ on_both_databases! {
     no_text_keeps_a_flush_from_being_written,
 }
 
+fn stand(
+    user: &str,
+    role: Option<&'static str>,
+    standing: Standing,
+    since: u64,
+    banned_until: Option<u64>,
+    at_ms: u64,
+) -> ChatWrite {
+    let (conversation, participant) = ("team".into(), user.into());
+    ChatWrite::Standing { conversation, participant, role, standing, since, banned_until, at_ms }
+}
+
 async fn a_conversation_is_found_with_all_that_decides_about_it(store: Arc<dyn Database>) {
     let mut log = Log::new(7, "team");
     assert_eq!(store.conversation("team").await.unwrap(), None);
+    let visible_from = Offset { records: 3, bytes: 50 };
+    let came = ParticipantRow { visible_from, ..log.participant("dave", Standing::Member) };
     let banned = ParticipantRow {
         role: "reader".into(),
         since: 9,
-        visible_from: Offset { records: 3, bytes: 50 },
         muted_until: Some(1 << 41),
         banned_until: Some(i64::MAX as u64),
-        ..log.participant("dave", Standing::Banned)
+        standing: Standing::Banned,
+        ..came.clone()
     };
-    log.writes.push(ChatWrite::Participant(log.participant("dave", Standing::Invited)));
-    log.writes.push(ChatWrite::Participant(banned.clone()));
+    let invited = stand("dave", Some("reader"), Standing::Invited, 2, None, came.created);
+    let muted = ChatWrite::Voice {
+        conversation: "team".into(),
+        participant: "dave".into(),
+        muted_until: banned.muted_until,
+    };
+    let promoted =
+        ChatWrite::Role { conversation: "team".into(), participant: "dave".into(), role: "reader" };
+    // Whoever comes back is muted as before.
+    let comes = ChatWrite::Participant(came);
+    let out = stand("dave", None, Standing::Banned, 9, banned.banned_until, 8);
+    log.writes.extend([invited, muted, comes, promoted, out]);
     let hello = log.message("bob", "hello");
     log.event(json!({"type": "pin"}));
     let pin = ChatWrite::Pin { target: hello.clone(), participant: "alice".into(), at_ms: 5 };
