@@ -98,9 +98,8 @@ impl User<'_> {
     pub async fn hooks(&self) -> Vec<String> {
         let hooks = self.get("/conversations/team/webhooks").await;
         let hooks = hooks.as_array().expect("an array").clone();
-        let name = |hook: Value| {
-            format!("{}/{}", hook["owner"].as_str().unwrap(), hook["id"].as_str().unwrap())
-        };
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let name = |hook: Value| format!("{}/{}", text(&hook["owner"]), text(&hook["id"]));
         hooks.into_iter().map(name).collect()
     }
 

@@ -132,3 +132,28 @@ async fn nobody_has_more_than_so_many() {
     assert!(puts.contains(&Err(SubscriptionError::TooManyHooks)));
     assert_eq!(listed(&run).await, WEBHOOKS_PER_USER_MAX);
 }
+
+/// Wherever the records lie: in chunks of any size in the store, and in memory.
+#[tokio::test]
+async fn every_place_is_found_by_its_number() {
+    let mut run = Run::new().await;
+    let mut ends = vec![Offset::ZERO];
+    for i in 0_u32..120 {
+        ends.push(happen(&run).await);
+        if i % 7 == 0 || (50..60).contains(&i) {
+            run.flusher.flush().await.unwrap();
+        }
+    }
+    let channel = run.streams.find(&stream()).await.unwrap();
+    for low in [0, 1, 33, 119, 120] {
+        for count in 0..ends.len() {
+            let found = run.streams.place_of(&channel, count as u64, ends[low]).await.unwrap();
+            assert_eq!(found, ends[count.max(low)], "{count} from {low}");
+            run.streams.check_place(&channel, found).await.unwrap();
+        }
+    }
+    assert!(run.streams.place_of(&channel, 121, Offset::ZERO).await.is_err());
+    let cut = Offset { bytes: ends[5].bytes + 1, ..ends[5] };
+    assert!(run.streams.check_place(&channel, cut).await.is_err());
+    assert!(run.streams.check_place(&channel, Offset { records: 6, ..ends[5] }).await.is_err());
+}
