@@ -13,6 +13,8 @@ pub(super) struct Entry {
     pub id: SubscriptionId,
     /// The turn to take a step.
     pub turn: tokio::sync::Mutex<()>,
+    /// It is a webhook of a conversation.
+    is_hook: bool,
     inner: Mutex<Inner>,
 }
 
@@ -23,6 +25,8 @@ pub(super) struct Inner {
     pub sending: Option<u64>,
     /// The next attempt need not wait for its time.
     pub hurry: bool,
+    /// Something has happened in its conversation: its owner may have left.
+    pub unsure: bool,
 }
 
 pub(super) enum Phase {
@@ -36,8 +40,10 @@ pub(super) enum Phase {
 
 impl Entry {
     pub fn new(id: SubscriptionId, subscription: Subscription, phase: Phase) -> Arc<Self> {
-        let inner = Mutex::new(Inner { subscription, phase, sending: None, hurry: false });
-        Arc::new(Self { id, turn: tokio::sync::Mutex::default(), inner })
+        let (sending, hurry, unsure) = (None, false, false);
+        let inner = Mutex::new(Inner { subscription, phase, sending, hurry, unsure });
+        let is_hook = Hook::of(&id).is_some();
+        Arc::new(Self { id, turn: tokio::sync::Mutex::default(), is_hook, inner })
     }
 
     pub fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -52,7 +58,11 @@ impl Entry {
                 early.push((stream.clone(), sight));
                 false
             }
-            Phase::Live => inner.subscription.see(stream, sight),
+            Phase::Live => {
+                let news = inner.subscription.see(stream, sight);
+                inner.unsure |= news && self.is_hook;
+                news
+            }
             Phase::Gone => false,
         }
     }

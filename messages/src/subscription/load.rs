@@ -210,7 +210,8 @@ fn restore(entry: &Arc<Entry>, found: FoundLink) -> Option<Doubt> {
     let name = link.stream;
     inner.subscription.links.restore(name.clone(), Link { explicit, life, acked, tail: acked });
     if let Some((id, tail)) = stream {
-        inner.subscription.see(&name, Sight::At(id, tail));
+        drop(inner);
+        entry.see(&name, Sight::At(id, tail));
     }
     let life = life?;
     let is_certain = stream.is_some_and(|(id, tail)| id == life && acked.bytes <= tail.bytes);

@@ -174,6 +174,7 @@ impl Subscriptions {
         let is_on_its_way = inner.sending == Some(inner.subscription.state.generation);
         let due = due.filter(|due| !(is_on_its_way && matches!(due, Due::Send(_))));
         let at_ms = due.map(|due| if inner.hurry { 0 } else { due.at_ms() });
+        let at_ms = if inner.unsure && inner.live().is_ok() { Some(0) } else { at_ms };
         self.agenda.set(&entry.id, at_ms);
     }
 

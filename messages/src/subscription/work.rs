@@ -7,7 +7,7 @@ use super::{
     view::{self, Notification, WakeEvent},
 };
 use crate::{
-    limits::{DELIVERY_WAIT_MS_MAX, RETRY_MS_MAX},
+    limits::{DELIVERY_WAIT_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN},
     model::{StreamId, StreamName},
     stream::{Addition, StreamError, Streams, records},
     webhook::{Letter, PostError, Reply},
@@ -104,10 +104,17 @@ impl Subscriptions {
             // It is gone, or comes again when the store is back.
             return;
         }
-        match self.begin_sending(&entry) {
-            Some(outgoing) => self.send(&entry, outgoing).await,
-            None => self.schedule(&entry, &mut entry.inner()),
+        let unsure = std::mem::take(&mut entry.inner().unsure);
+        if let Some(outgoing) = self.begin_sending(&entry) {
+            // Whoever is told is looked at before.
+            return self.send(&entry, outgoing).await;
         }
+        if unsure && self.is_kept(&entry).await.is_err() {
+            entry.inner().unsure = true;
+            self.agenda.set(&entry.id, Some(self.parts.clock.now_ms() + RETRY_MS_MIN));
+            return;
+        }
+        self.schedule(&entry, &mut entry.inner());
     }
 
     /// Takes the present wake to send it, if that is due and nobody does it yet.

@@ -7,6 +7,7 @@ use messages::{
     store::SubscriptionStore,
     stream::{Addition, NewStream, records},
     subscription::{Config, Hook, SubscriptionError},
+    webhook::Reply,
 };
 use std::sync::Arc;
 
@@ -92,6 +93,43 @@ async fn leaving_is_the_event_that_ends_it() {
     happen(&run).await;
     until_gone(&run).await;
     run.no_letter().await;
+}
+
+/// Nobody waits for the end of a lease, or for the time of the next attempt.
+#[tokio::test]
+async fn it_ends_at_once_whatever_it_waits_for() {
+    for status in [200, 500] {
+        let mut run = Run::new().await;
+        take_part(&run, true);
+        happen(&run).await;
+        put(&run, "bot", Some(Offset::ZERO)).await.unwrap();
+        let (_, answer) = run.letter().await;
+        let _ = answer.send(Ok(Reply { status, body: "{}".into() }));
+        run.until_stage(
+            hook("bot").id().unwrap().as_str(),
+            if status == 200 { "leased" } else { "\"failures\":1" },
+        )
+        .await;
+        take_part(&run, false);
+        happen(&run).await;
+        until_gone(&run).await;
+        run.no_letter().await;
+    }
+}
+
+/// A crash comes between, while somebody works on a wake.
+#[tokio::test]
+async fn it_ends_at_the_next_start_whatever_it_waits_for() {
+    let mut run = Run::new().await;
+    take_part(&run, true);
+    happen(&run).await;
+    put(&run, "bot", Some(Offset::ZERO)).await.unwrap();
+    let (_, answer) = run.letter().await;
+    let _ = answer.send(Ok(Reply { status: 200, body: "{}".into() }));
+    run.until_stage(hook("bot").id().unwrap().as_str(), "leased").await;
+    run.stop.cancel();
+    happen(&run).await;
+    until_gone(&run.crash().await).await;
 }
 
 #[tokio::test]
