@@ -69,6 +69,8 @@ pub struct Chat {
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
     hub: Hub,
+    /// The tables say everything that the server before this one has answered.
+    caught_up: OnceCell<()>,
 }
 
 impl Chat {
@@ -80,8 +82,8 @@ impl Chat {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
-        let (conversations, hub) = (DashMap::new(), Hub::default());
-        Arc::new(Self { streams, store, clock, conversations, receipts, hub })
+        let (conversations, hub, caught_up) = (DashMap::new(), Hub::default(), OnceCell::new());
+        Arc::new(Self { streams, store, clock, conversations, receipts, hub, caught_up })
     }
 
     /// Does what is not asked for by anybody, until `stop`; and then what must not be left undone.
@@ -138,6 +140,8 @@ impl Chat {
             Err(error) => return Err(error.into()),
         };
         self.streams.status(&channel).await?;
+        // Marks are in a stream of their own, of which the tables may lack what was there at the start.
+        self.caught_up.get_or_try_init(|| self.wait(false)).await?;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
         // visible now is all there is, and then the tables have it.
         self.wait(channel.is_stored()).await?;
