@@ -162,6 +162,18 @@ pub struct Imported {
     pub extra: Extra,
 }
 
+impl Imported {
+    /// Whether it can be a message.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(&self) -> Result<(), ChatError> {
+        name::user(&self.source)?;
+        check_text(&self.text, &self.extra, false)?;
+        check_foreign(self.reply_to.as_deref())
+    }
+}
+
 /// What is known of a message that an action concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -720,9 +732,7 @@ impl Desk<'_> {
         }
         let mut steps = Vec::with_capacity(messages.len());
         for (position, message) in (self.state.position() + 1..).zip(messages) {
-            name::user(&message.source)?;
-            check_text(&message.text, &message.extra, false)?;
-            check_foreign(message.reply_to.as_deref())?;
+            message.check()?;
             let kind = Kind::Message(Message {
                 id: self.id(position),
                 n: self.state.n,
