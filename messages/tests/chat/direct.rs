@@ -38,8 +38,9 @@ async fn two_users_have_one_conversation(setup: Setup) {
     let target = format!("/conversations/{name}");
     eve.refused((Method::GET, &target), Value::Null, 403, "not_a_participant").await;
     let own = eve.post("/inbox/eve/messages", json!({"text": "a note"})).await;
-    let people = eve.get(&format!("/conversations/{}/participants", own["conversation"].as_str().expect("a name")));
-    assert_eq!(each(&list(people.await), "participant"), ["eve"]);
+    let name = own["conversation"].as_str().expect("a name");
+    let people = eve.get(&format!("/conversations/{name}/participants")).await;
+    assert_eq!(each(&list(people), "participant"), ["eve"]);
 }
 
 async fn nobody_else_comes_in(setup: Setup) {
@@ -98,7 +99,8 @@ async fn an_inbox_has_all_of_them(setup: Setup) {
         let target = format!("/inbox/{peer}/messages");
         sent.push(id(&user.post(&target, json!({"text": format!("text {turn}")})).await));
     }
-    let ids = async |query: &str| each(&list(alice.get(&format!("/inbox/messages{query}")).await), "id");
+    let ids =
+        async |query: &str| each(&list(alice.get(&format!("/inbox/messages{query}")).await), "id");
     let mut sorted = ids("").await;
     sorted.sort();
     let mut want = sent.clone();
@@ -106,11 +108,15 @@ async fn an_inbox_has_all_of_them(setup: Setup) {
     assert_eq!(sorted, want);
     assert_eq!(ids("?source=carol").await, [sent[1].clone(), sent[4].clone()]);
     let times: Vec<Value> = list(alice.get("/inbox/messages?ordering=desc").await);
-    let times: Vec<u64> = times.iter().map(|one| one["created"].as_u64().expect("a time")).collect();
+    let times: Vec<u64> =
+        times.iter().map(|one| one["created"].as_u64().expect("a time")).collect();
     assert!(times.is_sorted_by(|one, other| one >= other));
     let all = ids("").await;
     assert_eq!(ids("?limit=2&offset=2").await, all[2..4]);
-    assert_eq!(each(&list(carol.get("/inbox/messages").await), "id"), [sent[1].clone(), sent[4].clone()]);
+    assert_eq!(
+        each(&list(carol.get("/inbox/messages").await), "id"),
+        [sent[1].clone(), sent[4].clone()]
+    );
     assert_eq!(carol.get("/search?q=text").await.as_array().map(Vec::len), Some(2));
 }
 

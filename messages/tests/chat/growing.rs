@@ -135,7 +135,10 @@ async fn what_is_no_text_ends_it(setup: Setup) {
         let answer = alice.raw(Method::PUT, &target, &headers, bytes).await;
         answer.problem(status, code);
         let shown = alice.messages("team", "?ordering=desc&limit=1").await;
-        assert_eq!((&shown[0]["txn"], &shown[0]["interrupted"]), (&json!(turn.to_string()), &json!(true)));
+        assert_eq!(
+            (&shown[0]["txn"], &shown[0]["interrupted"]),
+            (&json!(turn.to_string()), &json!(true))
+        );
         let text = shown[0]["text"].as_str().expect("a text");
         assert!(text.len() <= 1 << 20 && text.bytes().all(|byte| byte == b'a'), "{turn}");
     }

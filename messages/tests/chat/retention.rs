@@ -58,7 +58,10 @@ async fn the_last_so_many_stay(setup: Setup) {
         assert_eq!(events[0]["position"], 16);
         assert_eq!(events, bob.events("team").await, "the beginning is there now");
         let trim = events.last().expect("an event");
-        assert_eq!((&trim["type"], &trim["low"], &trim["n"]), (&json!("trim"), &json!(15), &json!(7)));
+        assert_eq!(
+            (&trim["type"], &trim["low"], &trim["n"]),
+            (&json!("trim"), &json!(15), &json!(7))
+        );
     }
     let stored = whole_database(server.setup()).await;
     assert!(!stored.contains("plum 6") && stored.contains("plum 7"), "{stored}");

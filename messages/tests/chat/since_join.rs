@@ -2,12 +2,16 @@
 
 use crate::{
     common::{Setup, TestServer},
+    events::until,
     users::{each, list, position, start, texts},
 };
 use http::Method;
 use serde_json::{Value, json};
 
-crate::on_both_databases!(whoever_comes_later_sees_what_comes_then, history_is_as_it_was_at_the_joining);
+crate::on_both_databases!(
+    whoever_comes_later_sees_what_comes_then,
+    history_is_as_it_was_at_the_joining
+);
 
 const TEAM: &str = "/conversations/team";
 
@@ -15,7 +19,9 @@ const TEAM: &str = "/conversations/team";
 async fn look(server: &TestServer, old: &str, new: &str) {
     let eve = server.user("eve");
     assert_eq!(eve.texts("team", "").await, ["new berry"]);
-    for query in ["?after=0", "?before=99", "?around=2", "?ordering=desc", "?source=alice", "?offset=0"] {
+    for query in
+        ["?after=0", "?before=99", "?around=2", "?ordering=desc", "?source=alice", "?offset=0"]
+    {
         assert_eq!(eve.texts("team", query).await, ["new berry"], "{query}");
     }
     for query in [format!("?thread={old}"), format!("?reply_to={old}"), "?before=3".into()] {
@@ -29,8 +35,12 @@ async fn look(server: &TestServer, old: &str, new: &str) {
     assert_eq!(events[0]["type"], "join");
     assert!(!Value::from(events.clone()).to_string().contains("old"), "{events:?}");
     let export = eve.get(&format!("{TEAM}/export?from=0")).await;
-    let lines: Vec<Value> = export.as_str().expect("lines").lines()
-        .map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<Value> = export
+        .as_str()
+        .expect("lines")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     assert_eq!(lines, events);
     let from = events[0]["position"].as_u64().expect("a position");
     let beginning = format!("{TEAM}/events?offset=0000000000000001_0000000000000001");
@@ -39,12 +49,7 @@ async fn look(server: &TestServer, old: &str, new: &str) {
     let low = trimmed.header("stream-next-offset").to_owned();
     assert_eq!(low[..16].parse::<u64>().expect("records"), from - 1, "it tells where to go on");
     assert_eq!(list(eve.get(&format!("{TEAM}/events?offset={low}")).await), events);
-    let (_, first) = {
-        let mut live = eve.follow("team", "-1").await;
-        let (data, _) = live.data().await;
-        ((), data)
-    };
-    assert_eq!(serde_json::from_str::<Value>(&first).expect("JSON"), Value::from(events));
+    assert_eq!(until(&mut eve.follow("team", "-1").await, "pin").await, events);
     for (method, target, body) in [
         (Method::GET, format!("/messages/{old}"), Value::Null),
         (Method::GET, format!("/messages/{old}/history"), Value::Null),

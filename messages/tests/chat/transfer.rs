@@ -17,7 +17,10 @@ const EXPORT: &str = "/conversations/team/export";
 
 async fn exported(user: &User<'_>, target: &str) -> Vec<Value> {
     let answer = user.raw(Method::GET, target, &[], "").await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/x-ndjson"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "application/x-ndjson")
+    );
     answer.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
