@@ -204,7 +204,7 @@ async fn people_come_and_go(setup: Setup) {
 
 async fn a_ban_keeps_somebody_out_until_it_is_over(setup: Setup) {
     let server = start(setup).await;
-    let [alice, bob] = server.users(["alice", "bob"]);
+    let alice = server.user("alice");
     alice.begin("team", &["bob"], json!({"join": "open"})).await;
     let (ban, join) = ("/conversations/team/bans/bob", "/conversations/team/join");
     let shown = alice.put(ban, json!({"reason": "rude"})).await;
