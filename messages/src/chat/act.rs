@@ -3,35 +3,18 @@
 use super::{
     Chat, ChatError,
     conversation::{Asked, Conversation, Live},
-    decide::{Action, Facts, Known, NewMessage, decide, found, found_direct},
+    decide::{Action, Facts, Known, NewMessage, decide},
     event::{Event, Kind},
-    hub::Notice,
-    name::{self, ConversationName, MessageId},
-    settings::Settings,
-    state::State,
-    view::{ConversationView, MessageView},
+    name::{ConversationName, MessageId},
+    view::MessageView,
 };
 use crate::{
     model::{CloseReason, Expected, Offset, Target},
     store::{MessageQuery, StoredMessage},
-    stream::{Addition, NewStream, PendingAppend, StreamError},
+    stream::{Addition, PendingAppend, StreamError},
 };
-use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::MutexGuard;
-
-/// A conversation that somebody wants to begin.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NewConversation {
-    /// What it is to be called; `None` for anything.
-    pub name: Option<ConversationName>,
-    /// Its title.
-    pub title: Option<String>,
-    /// Who takes part, beside its owner.
-    pub participants: Vec<String>,
-    /// Its settings.
-    pub settings: Option<Value>,
-}
 
 /// What has been done.
 #[derive(Clone, Debug)]
@@ -63,113 +46,6 @@ pub struct Begun {
 }
 
 impl Chat {
-    /// Begins a conversation.
-    ///
-    /// # Errors
-    /// There is one of this name, or it cannot be so.
-    pub async fn create(
-        &self,
-        owner: &Arc<str>,
-        new: NewConversation,
-    ) -> Result<ConversationView, ChatError> {
-        let name = new.name.unwrap_or_else(ConversationName::random);
-        if name.is_direct() {
-            return Err(ChatError::Invalid(
-                "names that begin with dm- are the server's own".into(),
-            ));
-        }
-        let settings = match new.settings {
-            Some(patch) => Settings::default().patched(patch)?,
-            None => Settings::default(),
-        };
-        let kind = found(owner, new.title, settings, &new.participants)?;
-        let conversation = self.begin(name, owner, kind).await?.ok_or(ChatError::Exists)?;
-        let live = conversation.live();
-        let person = live.state.member(owner).ok_or(ChatError::NotAParticipant)?;
-        Ok(ConversationView::fresh(&live.state, person))
-    }
-
-    /// Begins a conversation with its first event; `None` where there is one.
-    async fn begin(
-        &self,
-        name: ConversationName,
-        owner: &Arc<str>,
-        kind: Kind,
-    ) -> Result<Option<Arc<Conversation>>, ChatError> {
-        let cell = self.cell(&name);
-        let mut begun = None;
-        let found = cell.get_or_try_init(|| async {
-            let state = State::new(name.text().clone());
-            let (source, created) = (owner.clone(), self.clock.now_ms());
-            let event =
-                Event { kind, conversation: state.name.clone(), position: 1, source, created };
-            let body = serde_json::to_vec(&event)
-                .map_err(|error| ChatError::Invalid(error.to_string()))?;
-            let new = NewStream {
-                body: body.into(),
-                ..NewStream::empty(name.stream()?, "application/json")
-            };
-            let ensured = match self.streams.ensure(new).await {
-                Ok(ensured) if ensured.created => ensured,
-                Ok(_) | Err(StreamError::Differs(_)) => return Err(ChatError::Exists),
-                Err(error) => return Err(error.into()),
-            };
-            let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
-            let events = [(Arc::new(event), ensured.status.tail)];
-            conversation.take_up_first(&events);
-            let conversation = Arc::new(conversation);
-            begun = Some((conversation.clone(), Live::joined(&events)));
-            Ok::<_, ChatError>(conversation)
-        });
-        let found = found.await.map(drop);
-        drop(cell);
-        match found {
-            Ok(()) => {}
-            Err(ChatError::Exists) => {
-                self.forget_empty(&name);
-                return Ok(None);
-            }
-            Err(error) => {
-                self.forget_empty(&name);
-                return Err(error);
-            }
-        }
-        Ok(begun.map(|(conversation, joined)| {
-            self.announce(&name, &joined);
-            conversation
-        }))
-    }
-
-    /// Tells users that they have come into a conversation.
-    fn announce(&self, name: &ConversationName, joined: &[Arc<str>]) {
-        for user in joined {
-            self.hub.tell(user, &Notice::Joined(name.clone()));
-        }
-    }
-
-    /// The conversation that two users have with each other, which begins with `action` of one of them
-    /// where there is none, if that may be the first thing in it.
-    async fn direct(
-        &self,
-        user: &Arc<str>,
-        peer: &str,
-        action: &Action,
-    ) -> Result<Arc<Conversation>, ChatError> {
-        let peer: Arc<str> = name::user(peer)?.into();
-        let name = ConversationName::direct(user, &peer);
-        match self.conversation(&name).await {
-            Err(ChatError::NotFound) => {}
-            found => return found,
-        }
-        let (kind, now_ms) = (found_direct(user, &peer), self.clock.now_ms());
-        let state = State::begun(name.text().clone(), &kind, user, now_ms);
-        drop(decide(&state, user, action, &Facts::default(), now_ms)?);
-        match self.begin(name.clone(), user, kind).await? {
-            Some(conversation) => Ok(conversation),
-            None => self.conversation(&name).await,
-        }
-    }
-
     /// Sends a message to a conversation.
     ///
     /// # Errors
@@ -301,7 +177,6 @@ impl Chat {
             .iter()
             .any(|(event, _)| matches!(event.kind, Kind::Delete { .. } | Kind::Closed));
         self.streams.appended(pending).await?;
-        self.announce(conversation.name(), &Live::joined(&events));
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
@@ -316,9 +191,10 @@ impl Chat {
         action: Action,
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
+        self.attachments.check(&action)?;
         let asked = Asked::of(conversation.name().as_str(), &action, target);
         if matches!(action, Action::Send(_)) {
-            self.recall_pace(conversation, user).await?;
+            self.remember_last(conversation, user).await?;
         }
         let (turn, facts) = loop {
             let (floor, unknown) = {
@@ -398,10 +274,34 @@ impl Chat {
             conversation.channel().wake();
         }
         drop(turn);
+        self.announce(conversation.name(), Live::joined(&placed.events));
         if conversation.remembers_much() {
             conversation.forget_stored();
         }
         Ok(begun(Some(pending), placed.events))
+    }
+
+    /// Where members have to wait between two messages: finds out when `user` sent the last one, if
+    /// that was before the conversation was loaded.
+    async fn remember_last(
+        &self,
+        conversation: &Conversation,
+        user: &Arc<str>,
+    ) -> Result<(), ChatError> {
+        {
+            let live = conversation.live();
+            let known = live.state.member(user).is_none_or(|person| person.sent_ms.is_some());
+            if known || live.state.settings.slow_secs == 0 {
+                return Ok(());
+            }
+        }
+        let query = MessageQuery::last_of(conversation.name().text(), user);
+        let last = self.store.messages(&query).await?;
+        let sent_ms = last.first().map_or(0, |message| message.created);
+        if let Some(person) = conversation.live().state.people.get_mut(user) {
+            person.sent_ms.get_or_insert(sent_ms);
+        }
+        Ok(())
     }
 
     /// What the tables know of messages.
@@ -419,35 +319,6 @@ impl Chat {
             }
         }
         Ok(found)
-    }
-
-    /// In slow mode it matters when `user` last wrote, also before the conversation was loaded. What
-    /// they have written since is known.
-    async fn recall_pace(
-        &self,
-        conversation: &Conversation,
-        user: &Arc<str>,
-    ) -> Result<(), ChatError> {
-        let is_unknown = {
-            let State { settings, people, .. } = &conversation.live().state;
-            settings.slow_secs > 0 && people.get(user).is_some_and(|person| person.sent_ms == 0)
-        };
-        if !is_unknown {
-            return Ok(());
-        }
-        let last = MessageQuery {
-            conversation: conversation.name().text().clone(),
-            source: Some(user.to_string()),
-            descending: true,
-            limit: 1,
-            ..MessageQuery::default()
-        };
-        let found = self.store.messages(&last).await?;
-        let sent_ms = found.iter().find(|last| !last.imported).map_or(1, |last| last.created);
-        if let Some(person) = conversation.live().state.people.get_mut(user) {
-            person.sent_ms = person.sent_ms.max(sent_ms);
-        }
-        Ok(())
     }
 
     /// Whether the tables know a message that `user` calls as this one.

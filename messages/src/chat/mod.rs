@@ -8,6 +8,8 @@
 //! * `receipts.rs` has what is no event: how far everybody is. `hub.rs` has what is never stored.
 
 mod act;
+mod attachments;
+mod begin;
 mod conversation;
 mod decide;
 mod error;
@@ -25,7 +27,12 @@ mod state;
 mod upkeep;
 mod view;
 
-pub use act::{Begun, Done, NewConversation, Sent};
+#[cfg(test)]
+mod tests;
+
+pub use act::{Begun, Done, Sent};
+pub use attachments::AttachmentRules;
+pub use begin::NewConversation;
 pub use conversation::Conversation;
 pub use decide::{Action, EVERYBODY, Imported, NewMessage};
 pub use error::ChatError;
@@ -39,8 +46,8 @@ pub use role::{Permission, Role};
 pub use seat::{Readable, Seat};
 pub use settings::{History, Joining, Reactions, Settings};
 pub use view::{
-    ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReceiptView,
-    UnreadView,
+    ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReactorView,
+    ReceiptView, ReportView, RevisionView, UnreadView,
 };
 
 use crate::{
@@ -68,9 +75,8 @@ pub struct Chat {
     clock: Arc<dyn Clock>,
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
-    hub: Hub,
-    /// The tables say everything that the server before this one has answered.
-    caught_up: OnceCell<()>,
+    attachments: AttachmentRules,
+    hub: Arc<Hub>,
 }
 
 impl Chat {
@@ -80,10 +86,11 @@ impl Chat {
         streams: Arc<Streams>,
         store: Arc<dyn ChatStore>,
         clock: Arc<dyn Clock>,
+        attachments: AttachmentRules,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
-        let (conversations, hub, caught_up) = (DashMap::new(), Hub::default(), OnceCell::new());
-        Arc::new(Self { streams, store, clock, conversations, receipts, hub, caught_up })
+        let (conversations, hub) = (DashMap::new(), Arc::new(Hub::default()));
+        Arc::new(Self { streams, store, clock, conversations, receipts, attachments, hub })
     }
 
     /// Does what is not asked for by anybody, until `stop`; and then what must not be left undone.
@@ -140,11 +147,9 @@ impl Chat {
             Err(error) => return Err(error.into()),
         };
         self.streams.status(&channel).await?;
-        // Marks are in a stream of their own, of which the tables may lack what was there at the start.
-        self.caught_up.get_or_try_init(|| self.wait(false)).await?;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
-        // visible now is all there is, and then the tables have it.
-        self.wait(channel.is_stored()).await?;
+        // visible now is all there is, and then the tables have it; and how far everybody is.
+        self.wait(false).await?;
         let stored = self.store.conversation(name.as_str()).await?;
         let stored = stored.filter(|stored| !stored.closed).ok_or(ChatError::NotFound)?;
         let mut state = state_of(stored);
@@ -180,7 +185,9 @@ impl Chat {
             let idle_ms = now_ms.saturating_sub(conversation.channel().used_ms());
             let unheld = Arc::strong_count(cell) == 1 && Arc::strong_count(conversation) == 1;
             let stored = conversation.channel().is_stored() && !conversation.is_watched();
-            !(unheld && stored && idle_ms > CONVERSATION_IDLE_MS)
+            // Whoever reads must learn when their access ends, which is said here.
+            let read = conversation.is_read();
+            !(unheld && stored && !read && idle_ms > CONVERSATION_IDLE_MS)
         });
         self.hub.sweep(now_ms.saturating_sub(CONVERSATION_IDLE_MS));
     }
@@ -211,7 +218,7 @@ fn state_of(stored: StoredConversation) -> State {
             muted_until: participant.muted_until,
             banned_until: participant.banned_until,
             created: participant.created,
-            sent_ms: 0,
+            sent_ms: None,
             marks: Marks::default(),
         };
         state.people.insert(user.into(), person);

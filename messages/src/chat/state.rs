@@ -57,8 +57,8 @@ pub struct Person {
     pub banned_until: Option<u64>,
     /// When they came, in milliseconds since 1970.
     pub created: u64,
-    /// When they last wrote.
-    pub sent_ms: u64,
+    /// When they last wrote; `None` where that was before the conversation was loaded.
+    pub sent_ms: Option<u64>,
     /// How far they are.
     pub marks: Marks,
 }
@@ -182,7 +182,7 @@ impl State {
                 if !message.imported
                     && let Some(person) = self.people.get_mut(&event.source)
                 {
-                    person.sent_ms = at;
+                    person.sent_ms = Some(at);
                     let _ = person.marks.advance(event.position, event.position, at);
                 }
             }
@@ -223,14 +223,14 @@ impl State {
             }
             Kind::Invite { user, role } => {
                 let person = self.person(user, *role, at);
-                (person.role, person.standing) = (*role, Standing::Invited);
-                (person.since, person.banned_until) = (position, None);
+                person.role = *role;
+                self.stand(user, Standing::Invited, position);
             }
             Kind::Leave { user } => self.stand(user, Standing::Left, position),
             Kind::Ban { user, until, .. } => {
-                let person = self.person(user, Role::Member, at);
-                (person.standing, person.since) = (Standing::Banned, position);
-                person.banned_until = *until;
+                let _ = self.person(user, Role::Member, at);
+                self.stand(user, Standing::Banned, position);
+                self.person(user, Role::Member, at).banned_until = *until;
             }
             Kind::Unban { user } => self.stand(user, Standing::Left, position),
             Kind::Mute { user, until, .. } => {
@@ -264,7 +264,7 @@ impl State {
             muted_until: None,
             banned_until: None,
             created: at,
-            sent_ms: 0,
+            sent_ms: Some(0),
             marks: Marks::default(),
         })
     }

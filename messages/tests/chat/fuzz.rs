@@ -188,6 +188,7 @@ async fn no_request_is_an_error_of_the_server(setup: Setup) {
     seed[..8].copy_from_slice(&number("FUZZ_SEED", 1).to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut done = 0;
     for turn in 0..number("FUZZ_CASES", CASES) {
         for (word, route, good, ..) in ROUTES.iter().filter(|(word, route, ..)| {
             // What ends the conversation would end the play.
@@ -197,11 +198,10 @@ async fn no_request_is_an_error_of_the_server(setup: Setup) {
             let (target, body) = request.current();
             let body = if *word == "GET" { Vec::new() } else { body };
             let user = [&alice, &bob, &eve][turn as usize % 3];
-            let content_type = if turn % 8 == 7 { "text/plain" } else { "application/json" };
-            let headers = [("content-type", content_type)];
-            let answer = user.raw(method(word), &target, &headers, body.clone()).await;
+            let answer = user.raw(method(word), &target, &[], body.clone()).await;
             let sent = format!("{word} {target} {:?}", String::from_utf8_lossy(&body));
             assert!(answer.status.as_u16() < 500, "{sent}: {answer:?}");
+            done += u64::from(answer.status.is_success());
             if !answer.status.is_success() {
                 assert_eq!(answer.header("content-type"), "application/problem+json", "{sent}");
                 let problem = answer.json();
@@ -212,6 +212,7 @@ async fn no_request_is_an_error_of_the_server(setup: Setup) {
             }
         }
     }
+    assert!(done > 4 * number("FUZZ_CASES", CASES), "only {done} made sense");
     // And everything has come into the tables.
     for user in [&alice, &bob] {
         user.get("/unread").await;

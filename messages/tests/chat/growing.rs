@@ -130,7 +130,7 @@ async fn what_is_no_text_ends_it(setup: Setup) {
     .into_iter()
     .enumerate()
     {
-        let target = format!("/conversations/team/messages/{turn}");
+        let target = format!("/conversations/team/messages/{turn}/text");
         let headers = [("content-type", "text/plain; charset=utf-8")];
         let answer = alice.raw(Method::PUT, &target, &headers, bytes).await;
         answer.problem(status, code);
@@ -143,7 +143,8 @@ async fn what_is_no_text_ends_it(setup: Setup) {
         assert!(text.len() <= 1 << 20 && text.bytes().all(|byte| byte == b'a'), "{turn}");
     }
     let headers = [("content-type", "text/plain")];
-    let empty = alice.raw(Method::PUT, "/conversations/team/messages/empty", &headers, "").await;
+    let empty =
+        alice.raw(Method::PUT, "/conversations/team/messages/empty/text", &headers, "").await;
     assert_eq!((&empty.json()["text"], empty.json().get("interrupted")), (&json!(""), None));
 }
 
@@ -172,7 +173,7 @@ async fn sent_again_it_is_the_same(setup: Setup) {
     team(&alice).await;
     let send = async |user: &User<'_>| {
         let headers = [("content-type", "text/plain")];
-        let target = "/conversations/team/messages/t";
+        let target = "/conversations/team/messages/t/text";
         user.raw(Method::PUT, target, &headers, "all of it").await.json()
     };
     let first = send(&alice).await;

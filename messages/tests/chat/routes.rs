@@ -48,6 +48,7 @@ pub const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("GET", "/conversations/{name}/messages", "", ALICE, OUT),
     ("POST", "/conversations/{name}/messages", r#"{"text": "hi"}"#, ALICE, OUT),
     ("PUT", "/conversations/{name}/messages/{txn}", r#"{"text": "hi"}"#, ALICE, OUT),
+    ("PUT", "/conversations/{name}/messages/{txn}/text", r#""hi""#, ALICE, OUT),
     ("GET", "/conversations/{name}/events", "", ALICE, OUT),
     ("PUT", "/conversations/{name}/pins/{message}", "", ALICE, OUT),
     ("GET", "/conversations/{name}/pins", "", ALICE, OUT),

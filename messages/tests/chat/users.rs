@@ -192,7 +192,7 @@ impl User<'_> {
 
     /// A message that grows as its body comes.
     pub fn grow(&self, conversation: &str, txn: &str) -> Producer {
-        let target = format!("/conversations/{conversation}/messages/{txn}");
+        let target = format!("/conversations/{conversation}/messages/{txn}/text");
         let headers = [("authorization", &*self.bearer), ("content-type", "text/plain")];
         self.server.produce_with(&target, &headers)
     }
