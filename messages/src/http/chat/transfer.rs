@@ -113,7 +113,9 @@ fn lines(body: &[u8]) -> Result<Vec<Imported>, Problem> {
             .map_err(|error| Problem::bad_request("bad_body", format!("line {number}: {error}")))?;
         let ImportForm { source, text, created, reply_to, mentions, attachments, meta } = form;
         let extra = Extra { mentions, attachments, meta };
-        messages.push(Imported { source: source.into(), text, created, reply_to, extra });
+        let message = Imported { source: source.into(), text, created, reply_to, extra };
+        message.check()?;
+        messages.push(message);
     }
     if messages.is_empty() {
         return Err(Problem::bad_request("bad_body", "there is no message in the body"));
