@@ -14,6 +14,9 @@ mod request;
 mod transfer;
 mod webhooks;
 
+pub(super) use forms::{EditForm, MessageForm};
+pub(super) use request::user_of;
+
 use super::App;
 use axum::{
     Router,
