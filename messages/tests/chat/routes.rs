@@ -27,6 +27,9 @@ const OUT: &str = "not_a_participant";
 /// Of routes that are about no conversation, so that anybody may use them.
 const ANYBODY: &str = "";
 
+/// A webhook that nobody answers.
+const HOOK: &str = r#"{"url": "https://hook.invalid/", "from": "now"}"#;
+
 /// Method, route, body, who may use it, and what others are told. In an order in which all succeed.
 pub const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("GET", "/conversations", "", ALICE, ANYBODY),
@@ -66,6 +69,11 @@ pub const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         ALICE,
         OUT,
     ),
+    ("GET", "/conversations/{name}/webhooks", "", ALICE, OUT),
+    ("PUT", "/conversations/{name}/webhooks/{id}", HOOK, ALICE, OUT),
+    ("GET", "/conversations/{name}/webhooks/{id}", "", ALICE, OUT),
+    ("POST", "/conversations/{name}/webhooks/{id}/replay", r#"{"position": 0}"#, ALICE, OUT),
+    ("DELETE", "/conversations/{name}/webhooks/{id}", "", ALICE, OUT),
     ("GET", "/messages/{message}", "", ALICE, OUT),
     ("PATCH", "/messages/{message}", r#"{"text": "ho"}"#, ALICE, OUT),
     ("GET", "/messages/{message}/history", "", ALICE, OUT),
@@ -96,6 +104,7 @@ pub fn target(route: &str, name: &str) -> String {
         ("{user}", "carol"),
         ("{peer}", "bob"),
         ("{txn}", "txn"),
+        ("{id}", "bot"),
         ("{reaction}", "%F0%9F%91%8D"),
     ]
     .iter()
