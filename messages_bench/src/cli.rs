@@ -28,10 +28,10 @@ pub struct Cli {
 /// What applies to every scenario.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// The server; a URL with /v1/stream in its path speaks Durable Streams, and a token may stand
+    /// The server, http://127.0.0.1:3000 when not said; a URL with /v1/stream in its path speaks Durable Streams, and a token may stand
     /// before its host (http://TOKEN@host).
-    #[arg(long, global = true, default_value = "http://127.0.0.1:3000")]
-    pub url: String,
+    #[arg(long, global = true)]
+    pub url: Option<String>,
 
     /// What the server is called in the report.
     #[arg(long, global = true, default_value = "messages")]

@@ -10,6 +10,9 @@ use crate::scenario::{self, Context};
 /// How often each server has its turn when several are compared.
 const ROUNDS: usize = 3;
 
+/// The server when none is said.
+const URL: &str = "http://127.0.0.1:3000";
+
 /// All runs against one server.
 pub struct Outcome {
     /// The name of the server.
@@ -56,7 +59,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The server under test and those it is compared with.
 fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
-    let mut targets = vec![Target::new(&common.name, &common.url, common.pid)?];
+    let url = common.url.as_deref().unwrap_or(URL);
+    let mut targets = vec![Target::new(&common.name, url, common.pid)?];
     for text in &common.compare {
         let (name, rest) = text.split_once('=').with_context(|| format!("{text}: NAME=URL"))?;
         let (url, pid) = match rest.rsplit_once(',') {

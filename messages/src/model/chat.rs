@@ -335,7 +335,8 @@ mod tests {
 
     #[test]
     fn what_is_erased_says_nothing_and_keeps_its_length() {
-        let record = br#"{"type":"message","position":7,"text":"se\u0063ret","meta":{"a":"secret"}},"#;
+        let record =
+            br#"{"type":"message","position":7,"text":"se\u0063ret","meta":{"a":"secret"}},"#;
         let erased = erased(record);
         assert_eq!(erased.len(), record.len());
         let text = String::from_utf8(erased).expect("UTF-8");

@@ -5,6 +5,8 @@ pub mod cardinality;
 pub mod catchup;
 pub mod crash;
 pub mod fanout;
+mod kills;
+mod phase;
 pub mod verify;
 
 use std::time::Duration;
