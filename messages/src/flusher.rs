@@ -19,6 +19,13 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Finds in what goes to the store what it means for tables beside the streams, so that both are
+/// written in one transaction. Pure: asked again after a failure, it says the same.
+pub trait Project: Send + Sync {
+    /// Adds to `flush.writes`. Its chunks hold whole records.
+    fn project(&self, flush: &mut Flush);
+}
+
 /// The background writer of the store. There is one, so that the rows of a stream are written in
 /// order.
 pub struct Flusher {
@@ -26,6 +33,7 @@ pub struct Flusher {
     commits: Arc<Commits>,
     budget: Budget,
     memory: Arc<WindowMemory>,
+    projection: Option<Arc<dyn Project>>,
     /// The outcome of the last write is unknown.
     uncertain: bool,
     /// The store was asked what it has before the last write.
@@ -66,10 +74,18 @@ impl Flusher {
             commits,
             budget,
             memory,
+            projection: None,
             uncertain: false,
             resynced: false,
             merges: Vec::new(),
         }
+    }
+
+    /// With tables beside the streams.
+    #[must_use]
+    pub fn projecting(mut self, projection: Arc<dyn Project>) -> Self {
+        self.projection = Some(projection);
+        self
     }
 
     /// Flushes every `interval`, sooner when much is waiting, until `stop`, and once more then.
@@ -164,7 +180,10 @@ impl Flusher {
             self.resync(waiting).await?;
         }
         while !waiting.is_empty() {
-            let Batch { channels, flushes, current } = next_batch(waiting);
+            let Batch { channels, mut flushes, current } = next_batch(waiting);
+            if let Some(projection) = &self.projection {
+                flushes.iter_mut().for_each(|flush| projection.project(flush));
+            }
             if let Err(error) = self.store.flush(&flushes).await {
                 let all = channels.into_iter().chain(current);
                 all.for_each(|channel| waiting.push_front(channel));

@@ -33,6 +33,7 @@ pub mod auth;
 pub mod budget;
 pub mod changes;
 pub mod channel;
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod committer;

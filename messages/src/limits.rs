@@ -303,3 +303,102 @@ pub const SOCKET_HEARTBEAT_SECS: u64 = 25;
 /// When a socket ends, its last appends are waited for, its answers are sent, and the other side
 /// closes, all within this.
 pub const SOCKET_CLOSE_WAIT_MS_MAX: u64 = 3_000;
+
+/// The name of a conversation.
+pub const CONVERSATION_NAME_BYTES_MAX: usize = 128;
+
+/// The title of a conversation.
+pub const TITLE_BYTES_MAX: usize = 1 << 10;
+
+/// The text of a message; also of one that grows.
+pub const CHAT_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// What a client calls a message.
+pub const TXN_BYTES_MAX: usize = 128;
+
+/// Those who are something to a conversation. They are in memory while it is used, some 200 bytes each.
+pub const PARTICIPANTS_MAX: usize = 100_000;
+
+/// Pinned messages of a conversation.
+pub const PINS_MAX: usize = 100;
+
+/// A reaction.
+pub const REACTION_BYTES_MAX: usize = 64;
+
+/// Why somebody was banned, a message deleted or reported.
+pub const REASON_BYTES_MAX: usize = 1 << 10;
+
+/// Users whom one message mentions.
+pub const MENTIONS_MAX: usize = 100;
+
+/// Attachments of one message.
+pub const ATTACHMENTS_MAX: usize = 16;
+
+/// The address of an attachment.
+pub const URL_BYTES_MAX: usize = 2 << 10;
+
+/// What an application keeps with a message.
+pub const META_BYTES_MAX: usize = 16 << 10;
+
+/// The longest that a member has to wait between two messages.
+pub const SLOW_SECS_MAX: u64 = 6 * 3600;
+
+/// The longest that messages can be told to stay; without end they stay anyway.
+pub const RETENTION_SECS_MAX: u64 = 100 * 365 * 24 * 3600;
+
+/// Messages of a conversation that are remembered beside the tables before these are looked at.
+pub const RECENT_MESSAGES_MAX: usize = 4_096;
+
+/// What a socket is told beside the streams and has not taken. The rest is lost.
+pub const MAILBOX_NOTICES_MAX: usize = 256;
+
+/// Users whose presence one socket may watch.
+pub const PRESENCE_WATCHERS_MAX: usize = 500;
+
+/// A conversation that nobody has used for this long leaves memory.
+pub const CONVERSATION_IDLE_MS: u64 = 60_000;
+
+/// In a larger conversation nobody is told who types, or how far the others are.
+pub const EPHEMERAL_MEMBERS_MAX: usize = 100;
+
+/// A typing indicator holds for this long.
+pub const TYPING_MS: u64 = 6_000;
+
+/// Marks of readers are written together this often at most.
+pub const RECEIPTS_INTERVAL_MS: u64 = 200;
+
+/// Marks that wait to be written; each once for a user and a conversation. Past this nobody's are taken.
+pub const RECEIPTS_WAITING_MAX: usize = 100_000;
+
+/// Marks in one append.
+pub const RECEIPTS_AT_ONCE_MAX: usize = 1_000;
+
+/// Whoever reads the tables of chat waits so long for the flusher to have written what there is.
+pub const TABLES_WAIT_MS_MAX: u64 = 10_000;
+
+/// How often old messages are looked for.
+pub const RETENTION_INTERVAL_MS: u64 = 30_000;
+
+/// Messages of one conversation that go in one step, so that the others need not wait for it.
+pub const RETENTION_STEP_MESSAGES: u32 = 1_000;
+
+/// Conversations with old messages that are looked up at once.
+pub const RETENTION_CONVERSATIONS_MAX: u32 = 256;
+
+/// Messages that grew when the server went away, and are ended at the next start.
+pub const STREAMING_AT_ONCE_MAX: u32 = 10_000;
+
+/// Conversations in one list.
+pub const LIST_CONVERSATIONS_MAX: u32 = 10_000;
+
+/// Reactions to one message that are listed.
+pub const REACTORS_MAX: u32 = 10_000;
+
+/// Complaints that are listed.
+pub const REPORTS_MAX: u32 = 1_000;
+
+/// Words that one may look for at once.
+pub const SEARCH_WORDS_MAX: usize = 16;
+
+/// Messages in one answer.
+pub const MESSAGES_MAX: u32 = 1_000;

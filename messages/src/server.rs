@@ -4,6 +4,7 @@ use crate::{
     auth::Auth,
     budget::Budget,
     channel::WindowMemory,
+    chat::{Chat, Projection},
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
@@ -15,7 +16,7 @@ use crate::{
     production::Productions,
     quota::Quotas,
     recovery,
-    store::{self, Store, StoreError},
+    store::{self, Database, Store, StoreError},
     stream::{Ground, Streams},
     subscription::{Parts, Subscriptions, SystemChance},
     webhook::{Client, SystemResolver},
@@ -45,6 +46,8 @@ pub struct Server {
     key_keeper: task::JoinHandle<()>,
     subscriptions: Arc<Subscriptions>,
     stop_subscriptions: CancellationToken,
+    chat_keeper: task::JoinHandle<()>,
+    stop_chat: CancellationToken,
     store: Arc<dyn Store>,
     _lock: FileLock,
 }
@@ -80,7 +83,7 @@ impl Server {
                 Commits::direct(replay.mark, FLUSH_EARLY_BYTES as u64, journal)
             }
         };
-        let core = Core::new(config, store.clone(), clock, start, commits);
+        let core = Core::new(config, store.clone(), clock.clone(), start, commits);
         let stop_subscriptions = CancellationToken::new();
         let subscriptions = core.subscriptions(config, stop_subscriptions.clone())?;
         let first = core.streams.next_id();
@@ -101,6 +104,9 @@ impl Server {
         });
         // What it loads is no part of the start: requests about subscriptions wait for it.
         tokio::spawn(subscriptions.clone().run(first));
+        let chat = Chat::new(streams.clone(), store.clone(), clock);
+        let stop_chat = CancellationToken::new();
+        let chat_keeper = tokio::spawn(chat.clone().run(stop_chat.clone()));
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
@@ -109,6 +115,7 @@ impl Server {
             streams,
             productions,
             subscriptions.clone(),
+            chat,
             Gate::new(auth, quotas),
             address,
             config,
@@ -144,6 +151,8 @@ impl Server {
             key_keeper,
             subscriptions,
             stop_subscriptions,
+            chat_keeper,
+            stop_chat,
             store,
             _lock: lock,
         })
@@ -180,6 +189,9 @@ impl Server {
         }
         self.stop_subscriptions.cancel();
         self.subscriptions.ended().await;
+        // Before the committer: the last marks of readers have to be written.
+        self.stop_chat.cancel();
+        self.chat_keeper.await?;
         self.commits.stop();
         task::spawn_blocking(move || self.committer.join())
             .await?
@@ -208,11 +220,12 @@ struct Core {
 impl Core {
     fn new(
         config: &Config,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Database>,
         clock: Arc<dyn Clock>,
         start: u32,
         commits: Arc<Commits>,
     ) -> Self {
+        let store: Arc<dyn Store> = store;
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let streams = Streams::new(Ground {
@@ -251,7 +264,8 @@ impl Core {
     async fn flusher(&self, earlier: Option<FileJournal>) -> anyhow::Result<Flusher> {
         let Self { store, budget, memory, commits, .. } = self;
         let mut flusher =
-            Flusher::new(store.clone(), commits.clone(), budget.clone(), memory.clone());
+            Flusher::new(store.clone(), commits.clone(), budget.clone(), memory.clone())
+                .projecting(Arc::new(Projection));
         if let Some(earlier) = earlier {
             // What happens from here on leaves no trace in these files. Were they replayed again
             // some day, they would bring back what has been replaced meanwhile.

@@ -94,6 +94,9 @@ impl Source {
 }
 
 fn own(visible: &mut Visible, position: u64, bytes_max: usize) -> Glimpse {
+    if position < visible.low().bytes {
+        return Glimpse::Trimmed(visible.low());
+    }
     match visible.part(position, bytes_max) {
         None => Glimpse::Stored,
         Some(part) if !part.bytes.is_empty() => Glimpse::Data(part),

@@ -14,8 +14,8 @@ use crate::{
     admission::{Over, State},
     limits::{RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES},
     model::{
-        Append, Change, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset, StoredStream,
-        StreamId, StreamName, Writer, Writers, holds_messages,
+        Append, Change, ChatWrite, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset,
+        StoredStream, StreamId, StreamName, Writer, Writers, holds_messages,
     },
 };
 use bytes::Bytes;
@@ -80,6 +80,8 @@ pub enum Glimpse {
     End(CloseReason),
     /// The life of the stream is over.
     Over(Over),
+    /// What was here is gone; what there is begins there.
+    Trimmed(Offset),
 }
 
 /// Some bytes of a stream, whole records where it was begun at the beginning of one.
@@ -344,7 +346,35 @@ impl Channel {
     /// Returns what the budget gets back.
     pub fn flushed(&self, flush: Flush, keep: usize) -> usize {
         self.stored_expires_ms.store(flush.stream.expires_ms.unwrap_or(0), Relaxed);
-        self.with_visible(|visible| visible.flushed(flush, keep))
+        let erases = flush.writes.iter().any(ChatWrite::erases);
+        let cost = self.with_visible(|visible| visible.flushed(flush, keep));
+        if erases {
+            *self.frame.lock().unwrap_or_else(PoisonError::into_inner) = LastFrame::default();
+        }
+        cost
+    }
+
+    /// Where the content ends that the store has.
+    #[must_use]
+    pub fn stored(&self) -> Offset {
+        self.with_visible(|visible| visible.stored())
+    }
+
+    /// Whether the store has all content that is visible.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.with_visible(|visible| visible.is_stored())
+    }
+
+    /// What lies before this can be read no more, because it was to go away after some time.
+    #[must_use]
+    pub fn low(&self) -> Offset {
+        self.with_visible(|visible| visible.low())
+    }
+
+    /// Says of a stream that was loaded what is gone; see [`Channel::low`]. It never goes back.
+    pub fn set_low(&self, low: Offset) {
+        self.with_visible(|visible| visible.set_low(low));
     }
 
     /// Takes the word of the store for what it has, after a write whose outcome is unknown.

@@ -5,8 +5,8 @@ use crate::{
     admission::Over,
     limits::FLUSH_BYTES_MAX,
     model::{
-        Append, Change, Chunk, CloseReason, Delete, Flush, Offset, Producer, StoredStream, Writer,
-        Writers,
+        Append, Change, ChatWrite, Chunk, CloseReason, Delete, Flush, Offset, Producer,
+        StoredStream, Writer, Writers,
     },
 };
 use std::{
@@ -19,6 +19,8 @@ use std::{
 pub(super) struct Visible {
     window: Window,
     stored: Offset,
+    /// What lies before was to go away, and is gone.
+    low: Offset,
     /// The creation is durable.
     created: bool,
     closed: Option<CloseReason>,
@@ -76,6 +78,7 @@ impl Visible {
         Self {
             window: Window::new(tail),
             stored: tail,
+            low: Offset::ZERO,
             created: exists,
             closed,
             tied,
@@ -229,8 +232,11 @@ impl Visible {
         self.row = (!flush.remove).then(|| Row::of(&flush.stream));
         self.stored = flush.stream.tail;
         self.rows = self.rows.saturating_add(flush.chunks.len() as u32);
+        flush.writes.iter().filter_map(ChatWrite::low).for_each(|low| self.set_low(low));
+        let erases = flush.writes.iter().any(ChatWrite::erases);
         self.window.replace(flush.chunks);
-        self.trim(keep);
+        // What has been erased in the store is still here as it was.
+        self.trim(if erases { 0 } else { keep });
         self.stored_writers(flush.producers, flush.stream.writers.seq);
         let closed = flush.stream.closed.is_some();
         while self.wrote.front().is_some_and(|wrote| wrote.is_within(self.stored, closed)) {
@@ -283,6 +289,25 @@ impl Visible {
 
     pub fn trim(&mut self, keep: usize) {
         self.window.trim(self.stored, keep);
+    }
+
+    pub fn low(&self) -> Offset {
+        self.low
+    }
+
+    pub fn set_low(&mut self, low: Offset) {
+        if low.bytes > self.low.bytes {
+            self.low = low;
+        }
+    }
+
+    pub fn stored(&self) -> Offset {
+        self.stored
+    }
+
+    /// Whether the store has all content.
+    pub fn is_stored(&self) -> bool {
+        self.row.is_some_and(|row| row.tail == self.window.end())
     }
 
     /// The durable position.

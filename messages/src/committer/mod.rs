@@ -80,6 +80,8 @@ pub struct Commits {
     dirty_bytes: AtomicU64,
     flush_early: Notify,
     flush_early_bytes: u64,
+    /// Told whenever `stored` has moved.
+    flushed: Notify,
     changes: Changes,
     /// The journal where it never waits: then whoever enqueues also commits, and seldom a thread.
     direct: Option<Mutex<Box<dyn Journal>>>,
@@ -140,6 +142,7 @@ impl Commits {
             dirty_bytes: AtomicU64::new(0),
             flush_early: Notify::new(),
             flush_early_bytes,
+            flushed: Notify::new(),
             changes: Changes::default(),
             direct,
         })
@@ -251,6 +254,23 @@ impl Commits {
             // Under the lock, so that it cannot slip between the committer's look and its sleep.
             let _queue = self.queue();
             self.queued.notify_one();
+        }
+        self.flushed.notify_waiters();
+    }
+
+    /// Waits until everything that is visible now is in the store, and has it written at once. Cancel
+    /// safe. It may take as long as the store is away.
+    pub async fn all_stored(&self) {
+        let mark = self.published().0;
+        loop {
+            let mut flushed = std::pin::pin!(self.flushed.notified());
+            // Before the look, so that nothing is missed between it and the wait.
+            flushed.as_mut().enable();
+            if self.stored.load(Ordering::Acquire) >= mark {
+                return;
+            }
+            self.flush_early.notify_one();
+            flushed.await;
         }
     }
 

@@ -28,7 +28,8 @@ pub use serve::{Serving, bind, serve};
 pub use tokens::with_signature;
 
 use crate::{
-    config::Config, production::Productions, stream::Streams, subscription::Subscriptions,
+    chat::Chat, config::Config, production::Productions, stream::Streams,
+    subscription::Subscriptions,
 };
 use axum::{
     Router,
@@ -71,6 +72,8 @@ pub struct Parts {
     pub auth: Gate,
     /// The subscriptions.
     pub subscriptions: Arc<Subscriptions>,
+    /// The conversations.
+    pub chat: Arc<Chat>,
     address: SocketAddr,
     producer_idle: Duration,
     /// How long a long poll waits.
@@ -96,6 +99,7 @@ impl App {
         streams: Arc<Streams>,
         productions: Arc<Productions>,
         subscriptions: Arc<Subscriptions>,
+        chat: Arc<Chat>,
         auth: Gate,
         address: SocketAddr,
         config: &Config,
@@ -105,6 +109,7 @@ impl App {
             streams,
             productions,
             subscriptions,
+            chat,
             auth,
             address,
             producer_idle: Duration::from_secs(config.producer_idle_secs),

@@ -231,6 +231,10 @@ impl From<StreamError> for Problem {
                 "read from an earlier offset",
             )
             .at(tail),
+            StreamError::Trimmed { low } => {
+                problem(S::GONE, "trimmed", "read on from the offset given here").at(low)
+            }
+            StreamError::AccessEnded => problem(S::FORBIDDEN, "access_ended", ""),
             StreamError::Overloaded => {
                 problem(S::SERVICE_UNAVAILABLE, "overloaded", "try again later")
             }

@@ -28,7 +28,7 @@
 
 use crate::model::{
     Append, Change, Chunk, CloseReason, Create, Delete, Fork, ForkPoint, Lengths, Lifetime, Offset,
-    Stamp, StreamId, Writer,
+    Stamp, StreamId, StreamName, Writer,
 };
 use bytes::Bytes;
 
@@ -272,7 +272,7 @@ fn decode_payload(payload: &[u8]) -> Option<Frame> {
 fn decode_create(more: bool, reader: &mut Reader<'_>) -> Option<Create> {
     let tied = reader.u8()? != 0;
     let replaces = Some(reader.u64()?).filter(|id| *id != 0).map(StreamId);
-    let name = reader.text()?.parse().ok()?;
+    let name = StreamName::kept(reader.text()?).ok()?;
     let content_type = reader.text()?.into();
     let (mut lifetime, mut fork) = (Lifetime::Unlimited, None);
     if more {
@@ -292,7 +292,7 @@ fn decode_create(more: bool, reader: &mut Reader<'_>) -> Option<Create> {
 
 fn decode_fork(anchored: bool, reader: &mut Reader<'_>) -> Option<Fork> {
     let source = StreamId(reader.u64()?);
-    let source_name = reader.text()?.parse().ok()?;
+    let source_name = StreamName::kept(reader.text()?).ok()?;
     let (at, anchor) = (reader.offset()?, reader.offset()?);
     let asked = ForkPoint { anchor: anchored.then_some(anchor), beyond: reader.u64()? };
     Some(Fork { source, source_name, at, asked })

@@ -27,7 +27,7 @@ pub enum ChatWrite {
         conversation: Arc<str>,
         /// The position of its last event.
         position: u64,
-        /// How many messages count up to there.
+        /// How many messages count up to there; no more than is known already where none are in it.
         n: u64,
     },
     /// The conversation is deleted: everything of it goes but its name, which stays taken. The content
@@ -42,8 +42,43 @@ pub enum ChatWrite {
         /// When, in milliseconds since 1970.
         at_ms: u64,
     },
-    /// Somebody is this to a conversation now.
+    /// Somebody takes part from now on. Whether they are muted stays as it is.
     Participant(ParticipantRow),
+    /// Somebody is something else to a conversation, whether or not they were something before.
+    Standing {
+        /// The conversation.
+        conversation: Arc<str>,
+        /// The user.
+        participant: String,
+        /// Their role, if that changes.
+        role: Option<&'static str>,
+        /// What they are to it.
+        standing: Standing,
+        /// The position of the event that made them so.
+        since: u64,
+        /// They may not come in before, in milliseconds since 1970.
+        banned_until: Option<u64>,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// Somebody may not write before a time, or may write.
+    Voice {
+        /// The conversation.
+        conversation: Arc<str>,
+        /// The user.
+        participant: String,
+        /// In milliseconds since 1970.
+        muted_until: Option<u64>,
+    },
+    /// Somebody has another role.
+    Role {
+        /// The conversation.
+        conversation: Arc<str>,
+        /// The user.
+        participant: String,
+        /// A word that chat understands.
+        role: &'static str,
+    },
     /// A message; it is read by whoever sent it, with everything before, unless it was imported.
     Message(MessageRow),
     /// More of a message that grows.
@@ -154,6 +189,26 @@ pub enum ChatWrite {
         n: u64,
     },
 }
+
+impl ChatWrite {
+    /// Whether content of the stream is another than before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        matches!(self, Self::Delete { .. } | Self::Trim { .. } | Self::Closed { .. })
+    }
+
+    /// What lies before this is gone.
+    #[must_use]
+    pub fn low(&self) -> Option<Offset> {
+        match self {
+            Self::Trim { low, .. } => Some(*low),
+            _ => None,
+        }
+    }
+}
+
+/// A time that never comes, as databases can hold it.
+pub const FOREVER_MS: u64 = i64::MAX as u64;
 
 /// A message by its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,8 +14,8 @@ mod writers;
 
 pub use change::{Append, Change, Create, Delete};
 pub use chat::{
-    ChatWrite, ConversationRow, MessageRow, ParticipantRow, Place, ReceiptRow, Standing, Target,
-    erased,
+    ChatWrite, ConversationRow, FOREVER_MS, MessageRow, ParticipantRow, Place, ReceiptRow,
+    Standing, Target, erased,
 };
 pub use chunk::{Chunk, Lengths};
 pub use content_type::{holds_messages, media_type, same_type};

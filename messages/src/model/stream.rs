@@ -4,8 +4,12 @@ use super::{Create, Fork, Lifetime, Offset, Writers};
 use crate::limits::STREAM_NAME_BYTES_MAX;
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// Streams under this name would be taken for the control interface of the protocol.
-const RESERVED: &str = "__ds";
+/// Streams under these names are of the server: the first would be taken for the control interface of
+/// the protocol, the second are those of chat, which has its own ways to them.
+const RESERVED: [&str; 2] = ["__ds", "__chat"];
+
+/// What stands before the names of the streams of chat.
+const OF_CHAT: &str = "__chat/";
 
 /// The name of a stream: UTF-8 text of 1 to [`STREAM_NAME_BYTES_MAX`] bytes without control
 /// characters and without white space at either end.
@@ -13,6 +17,45 @@ const RESERVED: &str = "__ds";
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
+    /// The stream of chat that is called `name` there. Nobody else can name it.
+    ///
+    /// # Errors
+    /// The name cannot be one.
+    pub fn of_chat(name: &str) -> Result<Self, InvalidName> {
+        Self::kept(&format!("{OF_CHAT}{name}"))
+    }
+
+    /// What [`StreamName::of_chat`] was made from; `None` for any other stream.
+    #[must_use]
+    pub fn in_chat(&self) -> Option<&str> {
+        self.0.strip_prefix(OF_CHAT)
+    }
+
+    /// A name as it was kept in a journal or a database: one of the server's own is not refused.
+    ///
+    /// # Errors
+    /// It cannot be one.
+    pub fn kept(text: &str) -> Result<Self, InvalidName> {
+        Self::check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    fn check(text: &str) -> Result<(), InvalidName> {
+        if text.is_empty() {
+            return Err(InvalidName::Empty);
+        }
+        if text.len() > STREAM_NAME_BYTES_MAX {
+            return Err(InvalidName::TooLong);
+        }
+        if text.trim() != text {
+            return Err(InvalidName::Space);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidName::Control);
+        }
+        Ok(())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -30,20 +73,10 @@ impl FromStr for StreamName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        if text.is_empty() {
-            return Err(InvalidName::Empty);
-        }
-        if text.len() > STREAM_NAME_BYTES_MAX {
-            return Err(InvalidName::TooLong);
-        }
-        if text.trim() != text {
-            return Err(InvalidName::Space);
-        }
-        if text == RESERVED || text.starts_with("__ds/") {
+        Self::check(text)?;
+        let first = text.split('/').next().unwrap_or_default();
+        if RESERVED.contains(&first) {
             return Err(InvalidName::Reserved);
-        }
-        if text.chars().any(char::is_control) {
-            return Err(InvalidName::Control);
         }
         Ok(Self(text.into()))
     }
@@ -62,7 +95,7 @@ pub enum InvalidName {
     #[error("the id begins or ends with white space")]
     Space,
     /// In the part that the server keeps for itself.
-    #[error("ids that begin with __ds/ are reserved")]
+    #[error("ids that begin with __ds/ or __chat/ are reserved")]
     Reserved,
     /// A control character inside.
     #[error("the id contains a control character")]
@@ -171,6 +204,7 @@ mod tests {
             ("a\0b", InvalidName::Control),
             ("__ds", InvalidName::Reserved),
             ("__ds/x", InvalidName::Reserved),
+            ("__chat/x", InvalidName::Reserved),
             ("a\u{85}b", InvalidName::Control),
         ] {
             assert_eq!(text.parse::<StreamName>(), Err(want), "{text:?}");
@@ -178,6 +212,15 @@ mod tests {
         for text in ["a", "a b", "ö/δ?&=%", &long[1..]] {
             assert_eq!(text.parse::<StreamName>().expect("valid").as_str(), text);
         }
+    }
+
+    #[test]
+    fn chat_has_names_that_nobody_else_can_say() {
+        let name = StreamName::of_chat("team").expect("a name");
+        assert_eq!((name.as_str(), name.in_chat()), ("__chat/team", Some("team")));
+        assert_eq!(name.as_str().parse::<StreamName>(), Err(InvalidName::Reserved));
+        assert_eq!(StreamName::kept(name.as_str()), Ok(name));
+        assert_eq!("__chatter".parse::<StreamName>().expect("a name").in_chat(), None);
     }
 
     #[test]

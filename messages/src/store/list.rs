@@ -61,7 +61,7 @@ fn entry((id, name, records, bytes, closed): EntryRow) -> Result<StreamEntry, St
     let number = |value: i64| u64::try_from(value).map_err(|_| corrupt("position")());
     Ok(StreamEntry {
         id,
-        name: name.parse().map_err(|_| corrupt("name")())?,
+        name: StreamName::kept(&name).map_err(|_| corrupt("name")())?,
         tail: Offset { records: number(records)?, bytes: number(bytes)? },
         closed,
     })

@@ -1,5 +1,6 @@
 //! The store: the user's own database, where the content of all streams lies.
 
+mod chat;
 mod list;
 mod postgres;
 mod rows;
@@ -8,6 +9,10 @@ mod sqlite;
 mod statement;
 mod subscriptions;
 
+pub use chat::{
+    ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
+    StoredMessage, StoredReaction, StoredReport, StoredRevision,
+};
 pub use list::{StreamEntry, StreamList};
 pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,
@@ -64,6 +69,11 @@ pub trait Store: StreamList + SubscriptionStore + Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A whole database: streams, subscriptions and chat.
+pub trait Database: Store + ChatStore {}
+
+impl<T: Store + ChatStore> Database for T {}
+
 /// What can go wrong with a database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -101,7 +111,7 @@ pub enum StoreError {
 ///
 /// # Errors
 /// It cannot be reached, cannot be migrated, or another server has it.
-pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &str) -> Result<Arc<dyn Database>, StoreError> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(sqlite::open(url).await?)),
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url).await?)),

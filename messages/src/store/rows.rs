@@ -5,7 +5,7 @@ use crate::{
     limits::{CHUNK_BYTES_MAX, FLUSH_BYTES_MAX},
     model::{
         Chunk, CloseReason, Flush, Fork, ForkPoint, Lengths, Lifetime, Offset, Producer,
-        StoredStream, StreamId, Writers,
+        StoredStream, StreamId, StreamName, Writers,
     },
 };
 use std::{collections::HashMap, sync::Arc};
@@ -63,7 +63,7 @@ pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
     };
     Ok(StoredStream {
         id,
-        name: name.parse().map_err(|_| corrupt("name")())?,
+        name: StreamName::kept(&name).map_err(|_| corrupt("name")())?,
         content_type: content_type.into(),
         tail: offset(records, bytes).ok_or_else(corrupt("position"))?,
         tied: tied != 0,
@@ -81,7 +81,7 @@ fn fork(source: StreamId, name: &str, at: &str, asked: &str) -> Option<Fork> {
     let (anchor, beyond) = asked.split_once('+')?;
     let anchor = if anchor.is_empty() { None } else { Some(anchor.parse().ok()?) };
     let asked = ForkPoint { anchor, beyond: beyond.parse().ok()? };
-    Some(Fork { source, source_name: name.parse().ok()?, at: at.parse().ok()?, asked })
+    Some(Fork { source, source_name: StreamName::kept(name).ok()?, at: at.parse().ok()?, asked })
 }
 
 /// The columns `fork_at` and `fork_asked`.

@@ -238,7 +238,7 @@ impl<DB: Run> Store for SqlStore<DB> {
             let found: Vec<(String,)> =
                 DB::fetch(&mut connection, Statement::fixed(ENDED, values)).await?;
             let name = |(name,): (String,)| {
-                name.parse().map_err(|_| StoreError::Corrupt(StreamId(0), "name"))
+                StreamName::kept(&name).map_err(|_| StoreError::Corrupt(StreamId(0), "name"))
             };
             found.into_iter().map(name).collect()
         })

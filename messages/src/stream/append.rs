@@ -66,6 +66,14 @@ pub struct PendingAppend {
     seq: Option<u64>,
 }
 
+impl PendingAppend {
+    /// Whether it is on its way, and not refused or a repetition.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.decision, Decision::Accept { .. })
+    }
+}
+
 impl Streams {
     /// Adds to a stream, closes it, or both. Returns once that is durable. Cancel safe: the addition
     /// happens whole or not at all, also when nobody waits.

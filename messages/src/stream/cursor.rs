@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast},
@@ -32,8 +32,28 @@ pub struct Cursor {
     /// The part that this one holds of what all readers may hold as pages.
     page_room: Option<OwnedSemaphorePermit>,
     piece_bytes_max: usize,
+    /// How far it may read.
+    reach: Option<Arc<Reach>>,
     /// When it is the turn of this one to take another page.
     turn: Option<Instant>,
+}
+
+/// How far somebody may read a stream: to its end, until somebody says otherwise.
+#[derive(Debug, Default)]
+pub struct Reach(OnceLock<Offset>);
+
+impl Reach {
+    /// Nothing behind `at` may be read, where a record ends. To be said before anything behind it is
+    /// published: then no reader ever sees any of that. Said again it changes nothing.
+    pub fn end(&self, at: Offset) {
+        let _ = self.0.set(at);
+    }
+
+    /// Where it ends, if it does.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Offset> {
+        self.0.get().copied()
+    }
 }
 
 /// What there is for a cursor without waiting for anything.
@@ -66,6 +86,7 @@ impl Cursor {
             page: VecDeque::new(),
             page_room: None,
             piece_bytes_max: READ_BYTES_MAX,
+            reach: None,
             turn: None,
         }
     }
@@ -129,15 +150,19 @@ impl Cursor {
     /// The life of the stream is over.
     pub fn at_hand(&mut self) -> Result<AtHand, StreamError> {
         if let Some((bytes, end)) = self.page.pop_front() {
-            return Ok(AtHand::Piece(self.give(self.stored_part(bytes, end))));
+            return self.reachable(self.stored_part(bytes, end));
         }
         self.page_room = None;
         match self.channel.read(self.position, self.piece_bytes_max) {
-            Glimpse::Data(part) => Ok(AtHand::Piece(self.give(part))),
+            Glimpse::Data(part) => self.reachable(part),
             Glimpse::Stored => Ok(AtHand::Stored),
-            Glimpse::Tail => Ok(AtHand::Nothing),
+            Glimpse::Tail => match self.reach_end() {
+                Some(end) if self.position >= end.bytes => Err(StreamError::AccessEnded),
+                _ => Ok(AtHand::Nothing),
+            },
             Glimpse::End(reason) => Ok(AtHand::Piece(Piece::End(reason))),
             Glimpse::Over(over) => Err(over.into()),
+            Glimpse::Trimmed(low) => Err(StreamError::Trimmed { low }),
         }
     }
 
@@ -165,6 +190,34 @@ impl Cursor {
     #[must_use]
     pub fn wake_ups(&self) -> BroadcastStream<()> {
         BroadcastStream::new(self.channel.subscribe())
+    }
+
+    /// For somebody who may read only so far, and is told when that is the end.
+    #[must_use]
+    pub fn within(mut self, reach: Arc<Reach>) -> Self {
+        self.reach = Some(reach);
+        self
+    }
+
+    fn reach_end(&self) -> Option<Offset> {
+        // After what was published was seen: an end that lies before that is seen, too.
+        self.reach.as_ref().and_then(|reach| reach.ends_at())
+    }
+
+    /// As much of `part` as may be read.
+    fn reachable(&mut self, mut part: Part) -> Result<AtHand, StreamError> {
+        if let Some(end) = self.reach_end()
+            && part.end.bytes > end.bytes
+        {
+            self.forget_page();
+            let left = end.bytes.saturating_sub(self.position);
+            if left == 0 {
+                return Err(StreamError::AccessEnded);
+            }
+            part =
+                Part { bytes: part.bytes.slice(..left as usize), end, last: false, closed: None };
+        }
+        Ok(AtHand::Piece(self.give(part)))
     }
 
     fn give(&mut self, part: Part) -> Piece {
@@ -220,8 +273,10 @@ impl Cursor {
         let page = page(self.position, end, chunks, self.piece_bytes_max);
         self.page = page.ok_or_else(|| {
             // The rows may have gone with the life of the stream since the channel was asked.
-            if let Glimpse::Over(over) = self.channel.read(self.position, self.piece_bytes_max) {
-                return over.into();
+            match self.channel.read(self.position, self.piece_bytes_max) {
+                Glimpse::Over(over) => return over.into(),
+                Glimpse::Trimmed(low) => return StreamError::Trimmed { low },
+                _ => {}
             }
             let (stream, position) = (self.channel.name(), self.position);
             tracing::error!(%stream, position, "content is missing in the store");

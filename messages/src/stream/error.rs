@@ -102,6 +102,15 @@ pub enum StreamError {
         /// Where it ends.
         tail: Offset,
     },
+    /// A reader asks for what was to go away after some time.
+    #[error("what was here has gone away; what there is begins at {low}")]
+    Trimmed {
+        /// Where that is.
+        low: Offset,
+    },
+    /// The reader may read no further.
+    #[error("access has ended here")]
+    AccessEnded,
     /// The store is behind by as much as memory may hold.
     #[error("the database does not keep up and there is no room for more")]
     Overloaded,

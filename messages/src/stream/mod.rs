@@ -14,7 +14,7 @@ mod pace;
 
 pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
-pub use cursor::{AtHand, Cursor, Piece};
+pub use cursor::{AtHand, Cursor, Piece, Reach};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
@@ -252,6 +252,21 @@ impl Streams {
         let mut cursor = Cursor::new(channel, self.clone());
         let status = cursor.begin(position)?;
         Ok((cursor, status))
+    }
+
+    /// Waits until everything that was admitted before is durable. An answer that leans on what may
+    /// not be durable yet waits for this.
+    ///
+    /// # Errors
+    /// It is not, and never will be in this process.
+    pub async fn settled(&self) -> Result<(), StreamError> {
+        Ok(self.commits.settled().durable().await?)
+    }
+
+    /// Waits until everything that is visible now is in the store, which is told to take it at once.
+    /// Cancel safe. It may take as long as the store is away.
+    pub async fn all_stored(&self) {
+        self.commits.all_stored().await;
     }
 
     /// Forgets the slot of a name for which nothing was found.

@@ -184,6 +184,8 @@ impl Config {
     pub fn matches(&self, name: &StreamName) -> bool {
         self.wake_stream() != Some(name)
             && !is_reserved(name.as_str())
+            // Who takes part in a conversation is no matter of names.
+            && name.in_chat().is_none()
             && self.pattern.as_ref().is_some_and(|pattern| pattern.matches(name.as_str()))
     }
 }

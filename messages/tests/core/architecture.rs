@@ -12,6 +12,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
         "server",
         &[
             "http",
+            "chat",
             "subscription",
             "webhook",
             "recovery",
@@ -35,6 +36,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "http",
         &[
+            "chat",
             "subscription",
             "production",
             "stream",
@@ -62,6 +64,11 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "memchr",
             "uuid",
         ],
+    ),
+    (
+        "chat",
+        &["stream", "flusher", "channel", "store", "clock", "model", "limits"],
+        &["base64", "dashmap", "ring", "uuid"],
     ),
     (
         "subscription",

@@ -206,6 +206,13 @@ pub trait ChatStore: Send + Sync {
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<ListedConversation>, StoreError>>;
 
+    /// The conversation of this name as `user` sees it; `None` where they are nothing to it.
+    fn conversation_of<'a>(
+        &'a self,
+        user: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ListedConversation>, StoreError>>;
+
     /// One message, whatever has become of it.
     fn message<'a>(
         &'a self,

@@ -1,0 +1,476 @@
+//! Doing something in a conversation: decided in turn, durable before it is answered.
+
+use super::{
+    Chat, ChatError,
+    conversation::{Asked, Conversation, Live},
+    decide::{Action, Facts, Known, NewMessage, decide, found, found_direct},
+    event::{Event, Kind},
+    hub::Notice,
+    name::{self, ConversationName, MessageId},
+    settings::Settings,
+    state::State,
+    view::{ConversationView, MessageView},
+};
+use crate::{
+    model::{CloseReason, Expected, Offset, Target},
+    store::StoredMessage,
+    stream::{Addition, NewStream, PendingAppend, StreamError},
+};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::MutexGuard;
+
+/// A conversation that somebody wants to begin.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewConversation {
+    /// What it is to be called; `None` for anything.
+    pub name: Option<ConversationName>,
+    /// Its title.
+    pub title: Option<String>,
+    /// Who takes part, beside its owner.
+    pub participants: Vec<String>,
+    /// Its settings.
+    pub settings: Option<Value>,
+}
+
+/// What has been done.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The events, each with the end of its record. None where nothing had to be done.
+    pub events: Vec<(Arc<Event>, Offset)>,
+    /// The position of the last event of the conversation, with these.
+    pub position: u64,
+}
+
+/// A message that was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The message.
+    pub message: MessageView,
+    /// It had been sent before.
+    pub duplicate: bool,
+}
+
+/// Something that has its place, and is on its way to being durable.
+pub struct Begun {
+    conversation: Arc<Conversation>,
+    /// `None` where nothing had to be done.
+    pending: Option<PendingAppend>,
+    events: Vec<(Arc<Event>, Offset)>,
+    position: u64,
+    /// What had been done before.
+    earlier: Option<Box<MessageView>>,
+}
+
+impl Chat {
+    /// Begins a conversation.
+    ///
+    /// # Errors
+    /// There is one of this name, or it cannot be so.
+    pub async fn create(
+        &self,
+        owner: &Arc<str>,
+        new: NewConversation,
+    ) -> Result<ConversationView, ChatError> {
+        let name = new.name.unwrap_or_else(ConversationName::random);
+        if name.is_direct() {
+            return Err(ChatError::Invalid(
+                "names that begin with dm- are the server's own".into(),
+            ));
+        }
+        let settings = match new.settings {
+            Some(patch) => Settings::default().patched(patch)?,
+            None => Settings::default(),
+        };
+        let kind = found(owner, new.title, settings, &new.participants)?;
+        let conversation = self.begin(name, owner, kind).await?.ok_or(ChatError::Exists)?;
+        let live = conversation.live();
+        let person = live.state.member(owner).ok_or(ChatError::NotAParticipant)?;
+        Ok(ConversationView::fresh(&live.state, person))
+    }
+
+    /// Begins a conversation with its first event; `None` where there is one.
+    async fn begin(
+        &self,
+        name: ConversationName,
+        owner: &Arc<str>,
+        kind: Kind,
+    ) -> Result<Option<Arc<Conversation>>, ChatError> {
+        let cell = self.cell(&name);
+        let mut begun = None;
+        let found = cell.get_or_try_init(|| async {
+            let state = State::new(name.text().clone());
+            let (source, created) = (owner.clone(), self.clock.now_ms());
+            let event =
+                Event { kind, conversation: state.name.clone(), position: 1, source, created };
+            let body = serde_json::to_vec(&event)
+                .map_err(|error| ChatError::Invalid(error.to_string()))?;
+            let new = NewStream {
+                body: body.into(),
+                ..NewStream::empty(name.stream()?, "application/json")
+            };
+            let ensured = match self.streams.ensure(new).await {
+                Ok(ensured) if ensured.created => ensured,
+                Ok(_) | Err(StreamError::Differs(_)) => return Err(ChatError::Exists),
+                Err(error) => return Err(error.into()),
+            };
+            let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
+            let events = [(Arc::new(event), ensured.status.tail)];
+            conversation.take_up_first(&events);
+            let conversation = Arc::new(conversation);
+            begun = Some((conversation.clone(), Live::joined(&events)));
+            Ok::<_, ChatError>(conversation)
+        });
+        let found = found.await.map(drop);
+        drop(cell);
+        match found {
+            Ok(()) => {}
+            Err(ChatError::Exists) => {
+                self.forget_empty(&name);
+                return Ok(None);
+            }
+            Err(error) => {
+                self.forget_empty(&name);
+                return Err(error);
+            }
+        }
+        Ok(begun.map(|(conversation, joined)| {
+            self.announce(&name, &joined);
+            conversation
+        }))
+    }
+
+    /// Tells users that they have come into a conversation.
+    fn announce(&self, name: &ConversationName, joined: &[Arc<str>]) {
+        for user in joined {
+            self.hub.tell(user, &Notice::Joined(name.clone()));
+        }
+    }
+
+    /// The conversation that two users have with each other, which begins with this where there is
+    /// none.
+    pub(super) async fn direct(
+        &self,
+        user: &Arc<str>,
+        peer: &str,
+    ) -> Result<Arc<Conversation>, ChatError> {
+        let peer: Arc<str> = name::user(peer)?.into();
+        let name = ConversationName::direct(user, &peer);
+        match self.conversation(&name).await {
+            Err(ChatError::NotFound) => {}
+            found => return found,
+        }
+        match self.begin(name.clone(), user, found_direct(user, &peer)).await? {
+            Some(conversation) => Ok(conversation),
+            None => self.conversation(&name).await,
+        }
+    }
+
+    /// Sends a message to a conversation.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub async fn send(
+        &self,
+        user: &Arc<str>,
+        name: &ConversationName,
+        message: NewMessage,
+    ) -> Result<Sent, ChatError> {
+        let begun = self.begin_send(user, name, message).await?;
+        self.sent(begun).await
+    }
+
+    /// Sends a message to another user.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub async fn send_to(
+        &self,
+        user: &Arc<str>,
+        peer: &str,
+        message: NewMessage,
+    ) -> Result<Sent, ChatError> {
+        let begun = self.begin_send_to(user, peer, message).await?;
+        self.sent(begun).await
+    }
+
+    /// The first half of [`Chat::send`]: the message has its place. Whatever is begun after this
+    /// comes behind it.
+    ///
+    /// # Errors
+    /// It is not sent.
+    pub async fn begin_send(
+        &self,
+        user: &Arc<str>,
+        name: &ConversationName,
+        message: NewMessage,
+    ) -> Result<Begun, ChatError> {
+        let conversation = self.conversation(name).await?;
+        self.begin_act(&conversation, user, Action::Send(message), None).await
+    }
+
+    /// The first half of [`Chat::send_to`].
+    ///
+    /// # Errors
+    /// It is not sent.
+    pub async fn begin_send_to(
+        &self,
+        user: &Arc<str>,
+        peer: &str,
+        message: NewMessage,
+    ) -> Result<Begun, ChatError> {
+        let conversation = self.direct(user, peer).await?;
+        self.begin_act(&conversation, user, Action::Send(message), None).await
+    }
+
+    /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.
+    ///
+    /// # Errors
+    /// Nobody knows whether it will be.
+    pub async fn sent(&self, begun: Begun) -> Result<Sent, ChatError> {
+        let earlier = begun.earlier.clone();
+        let done = self.done(begun).await?;
+        if let Some(message) = earlier {
+            return Ok(Sent { message: *message, duplicate: true });
+        }
+        let sent = done.events.last();
+        let message = sent.and_then(|(event, end)| MessageView::sent(event, Some(*end)));
+        message.map(|message| Sent { message, duplicate: false }).ok_or(ChatError::NoMessage)
+    }
+
+    /// Does something in a conversation.
+    ///
+    /// # Errors
+    /// It did not happen.
+    pub async fn act(
+        &self,
+        user: &Arc<str>,
+        name: &ConversationName,
+        action: Action,
+    ) -> Result<Done, ChatError> {
+        let conversation = self.conversation(name).await?;
+        let begun = self.begin_act(&conversation, user, action, None).await?;
+        self.done(begun).await
+    }
+
+    /// Does something with a message.
+    ///
+    /// # Errors
+    /// It did not happen.
+    pub async fn act_on(
+        &self,
+        user: &Arc<str>,
+        message: &MessageId,
+        action: Action,
+    ) -> Result<Done, ChatError> {
+        let begun = self.begin_act_on(user, message, action).await?;
+        self.done(begun).await
+    }
+
+    /// The first half of [`Chat::act_on`].
+    ///
+    /// # Errors
+    /// It does not happen.
+    pub async fn begin_act_on(
+        &self,
+        user: &Arc<str>,
+        message: &MessageId,
+        action: Action,
+    ) -> Result<Begun, ChatError> {
+        let conversation = self.conversation(&message.conversation).await?;
+        self.begin_act(&conversation, user, action, Some(message.position)).await
+    }
+
+    /// The second half: waits until what was done is durable. Cancel safe: it happens, and those whom
+    /// it brings in are told, whether or not anybody waits.
+    ///
+    /// # Errors
+    /// Nobody knows whether it will be.
+    pub async fn done(&self, begun: Begun) -> Result<Done, ChatError> {
+        let Begun { conversation, pending, events, position, .. } = begun;
+        let Some(pending) = pending else {
+            self.streams.settled().await?;
+            return Ok(Done { events, position });
+        };
+        let erases = events
+            .iter()
+            .any(|(event, _)| matches!(event.kind, Kind::Delete { .. } | Kind::Closed));
+        self.streams.appended(pending).await?;
+        self.announce(conversation.name(), &Live::joined(&events));
+        if erases {
+            // The text is gone everywhere when this is answered.
+            self.wait_for_tables(&conversation).await?;
+        }
+        Ok(Done { events, position })
+    }
+
+    pub(super) async fn begin_act(
+        &self,
+        conversation: &Arc<Conversation>,
+        user: &Arc<str>,
+        action: Action,
+        target: Option<u64>,
+    ) -> Result<Begun, ChatError> {
+        let asked = Asked::of(conversation.name().as_str(), &action, target);
+        let (turn, facts) = loop {
+            let (floor, unknown) = {
+                let live = conversation.live();
+                (live.recent.floor, live.unknown(&asked))
+            };
+            // Before the turn, which others wait for.
+            if let Some(begun) = self.sent_before(conversation, user, &asked, &action).await? {
+                return Ok(begun);
+            }
+            let found = self.known(conversation, &unknown).await?;
+            let turn = conversation.turn.lock().await;
+            let live = conversation.live();
+            if live.recent.floor != floor {
+                // Some of what is not remembered any more was not in the tables when they were asked.
+                continue;
+            }
+            let facts = live.facts(&asked, &found);
+            let repeated = asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
+            drop(live);
+            if let Some(event) = repeated {
+                return earlier(conversation, MessageView::sent(&event, None), &action);
+            }
+            break (turn, facts);
+        };
+        self.step(conversation, turn, user, &action, facts).await
+    }
+
+    /// Decides, and gives what is to happen its place.
+    async fn step(
+        &self,
+        conversation: &Arc<Conversation>,
+        turn: MutexGuard<'_, ()>,
+        user: &Arc<str>,
+        action: &Action,
+        facts: Facts,
+    ) -> Result<Begun, ChatError> {
+        let decided = {
+            let live = conversation.live();
+            let decided = decide(&live.state, user, action, &facts, self.clock.now_ms());
+            decided.map(|steps| (live.state.position(), live.place(steps)))
+        };
+        let (position, placed) = match decided {
+            Ok(decided) => decided,
+            Err(refused) => {
+                drop(turn);
+                // It may lean on what is not durable yet.
+                self.streams.settled().await?;
+                return Err(refused);
+            }
+        };
+        let begun = |pending, events: Vec<(Arc<Event>, Offset)>| Begun {
+            conversation: conversation.clone(),
+            pending,
+            position: events.last().map_or(position, |(event, _)| event.position),
+            events,
+            earlier: None,
+        };
+        if placed.events.is_empty() {
+            return Ok(begun(None, placed.events));
+        }
+        let closes = placed.events.iter().any(|(event, _)| event.kind == Kind::Closed);
+        let addition = Addition {
+            records: placed.records,
+            at: Some(Expected::Exact(placed.at)),
+            close: closes.then_some(CloseReason::Finished),
+            ..Addition::default()
+        };
+        let pending = self.streams.begin_append(conversation.channel(), addition).await?;
+        if !pending.is_accepted() {
+            self.streams.appended(pending).await?;
+            return Err(StreamError::Replaced.into());
+        }
+        // Nothing is waited for between this and the append, so both have happened or neither.
+        if conversation.live().apply(&placed.events, &facts) {
+            // Those who have read everything have to learn that this was the end.
+            conversation.channel().wake();
+        }
+        drop(turn);
+        if conversation.remembers_much() {
+            conversation.forget_stored();
+        }
+        Ok(begun(Some(pending), placed.events))
+    }
+
+    /// What the tables know of messages.
+    async fn known(
+        &self,
+        conversation: &Conversation,
+        positions: &[u64],
+    ) -> Result<HashMap<u64, Known>, ChatError> {
+        let mut found = HashMap::new();
+        for position in positions {
+            let conversation = conversation.name().text().clone();
+            let target = Target { conversation, position: *position };
+            if let Some(message) = self.store.message(&target).await? {
+                found.insert(*position, known(&message));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the tables know a message that `user` calls as this one.
+    async fn sent_before(
+        &self,
+        conversation: &Arc<Conversation>,
+        user: &Arc<str>,
+        asked: &Asked,
+        action: &Action,
+    ) -> Result<Option<Begun>, ChatError> {
+        let Some(txn) = &asked.txn else { return Ok(None) };
+        if conversation.live().sent(user, txn).is_some() {
+            return Ok(None);
+        }
+        // Not for somebody who may not even know that there is such a conversation.
+        conversation.member(user)?;
+        let name = conversation.name().as_str();
+        match self.store.message_by_txn(name, user, txn).await? {
+            Some(message) => {
+                earlier(conversation, Some(MessageView::stored(message)), action).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// The answer to somebody who sends a message again.
+fn earlier(
+    conversation: &Arc<Conversation>,
+    message: Option<MessageView>,
+    action: &Action,
+) -> Result<Begun, ChatError> {
+    let (Some(message), Action::Send(new)) = (message, action) else {
+        return Err(ChatError::NoMessage);
+    };
+    // What has been done to it since is no matter of what was sent.
+    let untouched = message.rev == 0 && message.deleted.is_none() && !new.streaming;
+    let same = message.reply_to == new.reply_to
+        && message.thread == new.thread
+        && (!untouched || (message.text == new.text && message.extra == new.extra));
+    if !same {
+        return Err(ChatError::TxnReused);
+    }
+    Ok(Begun {
+        conversation: conversation.clone(),
+        pending: None,
+        events: Vec::new(),
+        position: message.position,
+        earlier: Some(Box::new(message)),
+    })
+}
+
+fn known(message: &StoredMessage) -> Known {
+    Known {
+        position: message.target.position,
+        source: message.source.as_str().into(),
+        rev: message.rev,
+        counted: message.counted,
+        in_thread: message.thread.is_some(),
+        deleted: message.deleted.is_some(),
+        streaming: message.streaming,
+    }
+}

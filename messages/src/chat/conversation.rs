@@ -1,0 +1,371 @@
+//! A conversation at work: its state, what is not in the tables yet, and who looks at it.
+
+use super::{
+    ChatError,
+    decide::{Action, Facts, Known, Step, message_of},
+    event::{Event, Kind, Message},
+    hub::Mailbox,
+    name::ConversationName,
+    state::{Person, State},
+    view::ReceiptView,
+};
+use crate::{
+    channel::Channel,
+    limits::{EPHEMERAL_MEMBERS_MAX, RECENT_MESSAGES_MAX},
+    model::{Offset, Records, Standing},
+    stream::Reach,
+};
+use serde::Serialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// See the module. One task at a time changes it, in its turn; everybody may look.
+pub struct Conversation {
+    name: ConversationName,
+    channel: Arc<Channel>,
+    /// Who holds it decides what comes next. Held over a wait for room, which the state must not be.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    live: Mutex<Live>,
+    watchers: Mutex<Vec<Mailbox>>,
+}
+
+#[derive(Serialize)]
+struct ReceiptsFrame<'a> {
+    r#type: &'static str,
+    conversation: &'a str,
+    receipts: Vec<ReceiptView>,
+}
+
+/// What changes.
+pub(super) struct Live {
+    /// After all events, durable or not.
+    pub state: State,
+    pub recent: Recent,
+    /// How far those who read may go, for as long as they take part.
+    reaches: HashMap<Arc<str>, Arc<Reach>>,
+}
+
+/// What the tables may not say yet of messages. The first of an earlier time are forgotten when they do.
+#[derive(Default)]
+pub(super) struct Recent {
+    /// The tables say everything up to this position.
+    pub floor: u64,
+    /// Messages that have changed since, and the position at which they did last.
+    messages: HashMap<u64, (u64, Known)>,
+    /// Messages by what their senders call them.
+    txns: HashMap<(Arc<str>, String), Arc<Event>>,
+}
+
+/// The messages that an action speaks of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub target: Option<u64>,
+    pub reply_to: Option<u64>,
+    pub thread: Option<u64>,
+    pub txn: Option<String>,
+}
+
+impl Asked {
+    pub fn of(conversation: &str, action: &Action, target: Option<u64>) -> Self {
+        let Action::Send(message) = action else { return Self { target, ..Self::default() } };
+        let position =
+            |id: &Option<String>| id.as_ref().and_then(|id| message_of(conversation, id));
+        Self {
+            target,
+            reply_to: position(&message.reply_to),
+            thread: position(&message.thread),
+            txn: message.txn.clone(),
+        }
+    }
+
+    /// Their positions.
+    pub fn positions(&self) -> impl Iterator<Item = u64> {
+        [self.target, self.reply_to, self.thread].into_iter().flatten()
+    }
+}
+
+/// Events with their places, as they go into the stream.
+pub(super) struct Placed {
+    pub events: Vec<(Arc<Event>, Offset)>,
+    pub records: Records,
+    pub at: Offset,
+}
+
+impl Conversation {
+    /// In `state`, which is that of the tables too.
+    pub(super) fn new(name: ConversationName, channel: Arc<Channel>, state: State) -> Self {
+        let recent = Recent { floor: state.position(), ..Recent::default() };
+        Self {
+            name,
+            channel,
+            turn: tokio::sync::Mutex::new(()),
+            live: Mutex::new(Live { state, recent, reaches: HashMap::new() }),
+            watchers: Mutex::default(),
+        }
+    }
+
+    /// Takes up what it begins with.
+    pub(super) fn take_up_first(&mut self, events: &[(Arc<Event>, Offset)]) {
+        let live = self.live.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = live.apply(events, &Facts::default());
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ConversationName {
+        &self.name
+    }
+
+    /// The stream of its events.
+    #[must_use]
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `user` is to it, if they take part.
+    pub(super) fn member(&self, user: &str) -> Result<Person, ChatError> {
+        let live = self.live();
+        if live.state.closed {
+            return Err(ChatError::NotFound);
+        }
+        live.state.member(user).cloned().ok_or(ChatError::NotAParticipant)
+    }
+
+    /// How far `user` may read, and from where on, while they take part.
+    pub(super) fn reach(&self, user: &Arc<str>) -> Result<(Arc<Reach>, Offset), ChatError> {
+        let mut live = self.live();
+        let Live { state, reaches, .. } = &mut *live;
+        if state.closed {
+            return Err(ChatError::NotFound);
+        }
+        let person = state.member(user).ok_or(ChatError::NotAParticipant)?;
+        let low = if person.visible_from.bytes > state.low.bytes {
+            person.visible_from
+        } else {
+            state.low
+        };
+        Ok((reaches.entry(user.clone()).or_default().clone(), low))
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Mailbox>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody wants to know who types here and how far the others are.
+    pub(super) fn watch(&self, mailbox: Mailbox) {
+        let mut watchers = self.watchers();
+        watchers.retain(|known| !known.is_same(&mailbox) && !known.is_closed());
+        watchers.push(mailbox);
+    }
+
+    /// Or no more.
+    pub(super) fn unwatch(&self, mailbox: &Mailbox) {
+        self.watchers().retain(|known| !known.is_same(mailbox) && !known.is_closed());
+    }
+
+    /// Whether anybody watches.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.watchers().is_empty()
+    }
+
+    /// Tells those who watch and still take part, but for `except`.
+    pub(super) fn tell(&self, frame: &Arc<str>, except: Option<&str>) {
+        let watchers: Vec<Mailbox> = self.watchers().clone();
+        let live = self.live();
+        for mailbox in watchers {
+            if except != Some(mailbox.user()) && live.state.member(mailbox.user()).is_some() {
+                mailbox.send(super::hub::Notice::Frame(frame.clone()));
+            }
+        }
+    }
+
+    /// How far `users`, or all, are; `None` where there are too many to tell.
+    pub(super) fn receipts_frame(&self, users: Option<&[Arc<str>]>) -> Option<Arc<str>> {
+        let live = self.live();
+        if live.state.people.len() > EPHEMERAL_MEMBERS_MAX {
+            return None;
+        }
+        let wanted = |user: &Arc<str>| users.is_none_or(|users| users.contains(user));
+        let members = live.state.members().filter(|(user, _)| wanted(user));
+        let receipts = members.map(|(user, person)| ReceiptView::of(user, &person.marks)).collect();
+        let conversation = self.name.text();
+        let frame = ReceiptsFrame { r#type: "receipts", conversation, receipts };
+        serde_json::to_string(&frame).ok().map(Into::into)
+    }
+
+    /// Tells those who watch how far `users`, or all, are.
+    pub(super) fn tell_receipts(&self, users: Option<&[Arc<str>]>) {
+        if self.is_watched()
+            && let Some(frame) = self.receipts_frame(users)
+        {
+            self.tell(&frame, None);
+        }
+    }
+
+    /// Forgets what the tables say by now.
+    pub(super) fn forget_stored(&self) {
+        let stored = self.channel.stored().records;
+        self.live().recent.forget(stored);
+    }
+
+    /// Whether more is remembered than should be.
+    pub(super) fn remembers_much(&self) -> bool {
+        self.live().recent.messages.len() > RECENT_MESSAGES_MAX
+    }
+}
+
+impl Live {
+    /// Those of `asked` of which nothing is known here.
+    pub fn unknown(&self, asked: &Asked) -> Vec<u64> {
+        let is_unknown = |position: &u64| !self.recent.messages.contains_key(position);
+        // What is behind the floor and unknown is no message.
+        asked.positions().filter(is_unknown).filter(|at| *at <= self.recent.floor).collect()
+    }
+
+    /// What is known of the messages that were asked for, here and in what was `found` in the tables.
+    pub fn facts(&self, asked: &Asked, found: &HashMap<u64, Known>) -> Facts {
+        let known = |position: Option<u64>| {
+            let position = position?;
+            let recent = self.recent.messages.get(&position).map(|(_, known)| known);
+            recent.or_else(|| found.get(&position)).cloned()
+        };
+        Facts {
+            target: known(asked.target),
+            reply_to: known(asked.reply_to),
+            thread: known(asked.thread),
+        }
+    }
+
+    /// The message that `user` has sent as `txn` not long ago.
+    pub fn sent(&self, user: &Arc<str>, txn: &str) -> Option<Arc<Event>> {
+        self.recent.txns.get(&(user.clone(), txn.to_owned())).cloned()
+    }
+
+    /// Gives events their places behind what there is.
+    pub fn place(&self, steps: Vec<Step>) -> Placed {
+        let at = self.state.tail;
+        let (mut end, mut body, mut lengths) = (at, Vec::new(), Vec::new());
+        let mut events = Vec::with_capacity(steps.len());
+        for Step { kind, source, created } in steps {
+            let position = end.records + 1;
+            let conversation = self.state.name.clone();
+            let event = Event { kind, conversation, position, source, created };
+            let before = body.len();
+            // What is made of texts and numbers can always be written.
+            let _ = serde_json::to_writer(&mut body, &event);
+            body.push(b',');
+            let length = body.len() - before;
+            lengths.push(length as u32);
+            end = end.advance(1, length as u64);
+            events.push((Arc::new(event), end));
+        }
+        Placed { events, records: Records::messages(&lengths, body.into()), at }
+    }
+
+    /// Takes up events that have their places in the stream. `facts` are what they were decided by.
+    /// Returns whether anybody may read no further.
+    pub fn apply(&mut self, events: &[(Arc<Event>, Offset)], facts: &Facts) -> bool {
+        let mut ended = false;
+        for (event, end) in events {
+            self.state.apply(event, *end);
+            self.recent.note(event, facts.target.as_ref());
+            ended |= self.end_reaches(event, *end);
+        }
+        ended
+    }
+
+    fn end_reaches(&mut self, event: &Event, end: Offset) -> bool {
+        let ended: Vec<Arc<Reach>> = match &event.kind {
+            Kind::Leave { user } | Kind::Ban { user, .. } => {
+                self.reaches.remove(user).into_iter().collect()
+            }
+            Kind::Closed => self.reaches.drain().map(|(_, reach)| reach).collect(),
+            _ => return false,
+        };
+        ended.iter().for_each(|reach| reach.end(end));
+        !ended.is_empty()
+    }
+
+    /// Users who have come in by `events`.
+    pub fn joined(events: &[(Arc<Event>, Offset)]) -> Vec<Arc<str>> {
+        let mut joined = Vec::new();
+        for (event, _) in events {
+            match &event.kind {
+                Kind::Join { user, .. } | Kind::Invite { user, .. } => joined.push(user.clone()),
+                Kind::Conversation { participants, .. } => {
+                    joined.extend(participants.iter().map(|one| one.user.clone()));
+                }
+                _ => {}
+            }
+        }
+        joined
+    }
+
+    /// Whether somebody takes part.
+    pub fn takes_part(&self, user: &str) -> bool {
+        self.state.people.get(user).is_some_and(|one| one.standing == Standing::Member)
+    }
+}
+
+impl Recent {
+    fn note(&mut self, event: &Arc<Event>, target: Option<&Known>) {
+        let at = event.position;
+        match &event.kind {
+            Kind::Message(message) => {
+                self.messages.insert(at, (at, known(event, message)));
+                if let Some(txn) = &message.txn {
+                    self.txns.insert((event.source.clone(), txn.clone()), event.clone());
+                }
+            }
+            Kind::Edit(edit) => self.change(at, edit.target, target, |known| known.rev = edit.rev),
+            Kind::Delete { target: position, .. } => {
+                self.change(at, *position, target, |known| known.deleted = true);
+            }
+            Kind::Finish { target: position, .. } => {
+                self.change(at, *position, target, |known| known.streaming = false);
+            }
+            _ => {}
+        }
+    }
+
+    fn change(
+        &mut self,
+        at: u64,
+        position: u64,
+        target: Option<&Known>,
+        change: impl FnOnce(&mut Known),
+    ) {
+        let Some(target) = target.filter(|target| target.position == position) else { return };
+        let entry = self.messages.entry(position).or_insert_with(|| (at, target.clone()));
+        entry.0 = at;
+        change(&mut entry.1);
+    }
+
+    fn forget(&mut self, stored: u64) {
+        if stored <= self.floor {
+            return;
+        }
+        self.floor = stored;
+        self.messages.retain(|_, (at, _)| *at > stored);
+        self.txns.retain(|_, event| event.position > stored);
+    }
+}
+
+/// What is known of a message that was just sent.
+fn known(event: &Event, message: &Message) -> Known {
+    Known {
+        position: event.position,
+        source: event.source.clone(),
+        rev: 0,
+        counted: message.counts(),
+        in_thread: message.thread.is_some(),
+        deleted: false,
+        streaming: message.streaming,
+    }
+}

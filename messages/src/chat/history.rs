@@ -1,0 +1,368 @@
+//! What has been said: messages from the tables, which are waited for where they lag behind.
+
+use super::{
+    Chat, ChatError,
+    conversation::Conversation,
+    decide::message_of,
+    name::{ConversationName, MessageId},
+    role::Permission,
+    view::{ConversationView, MessageView, UnreadView},
+};
+use crate::{
+    limits::{
+        LIST_CONVERSATIONS_MAX, REACTORS_MAX, REASON_BYTES_MAX, REPORTS_MAX, SEARCH_WORDS_MAX,
+    },
+    model::{Standing, Target},
+    store::{
+        MessageQuery, SearchQuery, StoredMessage, StoredReaction, StoredReport, StoredRevision,
+    },
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Which messages somebody wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only those behind this position.
+    pub after: Option<u64>,
+    /// Only those before this position.
+    pub before: Option<u64>,
+    /// Those around this position, instead.
+    pub around: Option<u64>,
+    /// Only those of the thread of this message.
+    pub thread: Option<String>,
+    /// Only those of this user.
+    pub source: Option<String>,
+    /// Only those of exactly this time.
+    pub created: Option<u64>,
+    /// Only those that answer this message.
+    pub reply_to: Option<String>,
+    /// The latest first.
+    pub descending: bool,
+    /// So many.
+    pub limit: u32,
+    /// But without the first so many.
+    pub skip: u32,
+}
+
+/// What somebody looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// In which conversation; `None` for all of theirs.
+    pub conversation: Option<ConversationName>,
+    /// Words.
+    pub text: String,
+    /// Only messages that were sent before this time.
+    pub before: Option<u64>,
+    /// So many.
+    pub limit: u32,
+}
+
+impl Wanted {
+    fn query(&self, conversation: Arc<str>, visible_from: u64) -> Result<MessageQuery, ChatError> {
+        let thread = match &self.thread {
+            None => None,
+            Some(id) => Some(message_of(&conversation, id).ok_or(ChatError::BadThread)?),
+        };
+        Ok(MessageQuery {
+            after: self.after.unwrap_or(0).max(visible_from),
+            before: self.before,
+            thread,
+            main_line: thread.is_none() && self.source.is_none() && self.reply_to.is_none(),
+            source: self.source.clone(),
+            created: self.created,
+            reply_to: self.reply_to.clone(),
+            descending: self.descending,
+            limit: self.limit,
+            skip: self.skip,
+            conversation,
+        })
+    }
+}
+
+impl Chat {
+    /// The conversations that `user` is `standing` to, the latest created first, from the one behind
+    /// `after` on.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list(
+        &self,
+        user: &str,
+        standing: Standing,
+        after: Option<&ConversationName>,
+        limit: u32,
+    ) -> Result<Vec<ConversationView>, ChatError> {
+        self.wait(false).await?;
+        let after = after.map(ConversationName::as_str);
+        let listed = self.store.conversations_of(user, standing, after, limit).await?;
+        Ok(listed.into_iter().map(ConversationView::listed).collect())
+    }
+
+    /// One of them, as `user` sees it.
+    ///
+    /// # Errors
+    /// There is none, or the user is nothing to it.
+    pub async fn view(
+        &self,
+        user: &str,
+        name: &ConversationName,
+    ) -> Result<ConversationView, ChatError> {
+        let conversation = self.conversation(name).await?;
+        {
+            let live = conversation.live();
+            let known = live.state.people.get(user).map(|person| person.standing);
+            if live.state.closed {
+                return Err(ChatError::NotFound);
+            }
+            if !matches!(known, Some(Standing::Member | Standing::Invited)) {
+                return Err(ChatError::NotAParticipant);
+            }
+        }
+        // Also how far they are, which is in another stream.
+        self.wait(false).await?;
+        let listed = self.store.conversation_of(user, name.as_str()).await?;
+        listed.map(ConversationView::listed).ok_or(ChatError::NotAParticipant)
+    }
+
+    /// What is unread in all conversations of `user`.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn unread(&self, user: &str) -> Result<Vec<UnreadView>, ChatError> {
+        self.wait(false).await?;
+        let standing = Standing::Member;
+        let listed =
+            self.store.conversations_of(user, standing, None, LIST_CONVERSATIONS_MAX).await?;
+        let view = |one: crate::store::ListedConversation| UnreadView {
+            conversation: one.row.name,
+            unread: one.unread,
+            mentions: one.mentions,
+            position: one.position,
+            read: one.receipt.read,
+        };
+        Ok(listed.into_iter().map(view).collect())
+    }
+
+    /// The conversation, for somebody who takes part, with tables that say everything that was
+    /// answered until now; and the position behind which they may see.
+    async fn seen(
+        &self,
+        user: &str,
+        name: &ConversationName,
+    ) -> Result<(Arc<Conversation>, u64), ChatError> {
+        let conversation = self.conversation(name).await?;
+        let visible_from = conversation.member(user)?.visible_from.records;
+        self.wait_for_tables(&conversation).await?;
+        // Meanwhile much may have happened.
+        conversation.member(user)?;
+        Ok((conversation, visible_from))
+    }
+
+    /// A message, for somebody who may see it.
+    pub(super) async fn seen_message(
+        &self,
+        user: &str,
+        id: &MessageId,
+    ) -> Result<(Arc<Conversation>, StoredMessage), ChatError> {
+        let (conversation, visible_from) = self.seen(user, &id.conversation).await?;
+        let found = self.store.message(&id.target()).await?;
+        let found = found.filter(|_| id.position > visible_from).ok_or(ChatError::NoMessage)?;
+        Ok((conversation, found))
+    }
+
+    /// Messages of a conversation.
+    ///
+    /// # Errors
+    /// The user does not take part, or the store does not answer.
+    pub async fn messages(
+        &self,
+        user: &str,
+        name: &ConversationName,
+        wanted: &Wanted,
+    ) -> Result<Vec<MessageView>, ChatError> {
+        let (_, visible_from) = self.seen(user, name).await?;
+        let query = wanted.query(name.text().clone(), visible_from)?;
+        let found = match wanted.around {
+            None => self.store.messages(&query).await?,
+            Some(around) => self.around(query, around).await?,
+        };
+        self.with_reactions(user, found).await
+    }
+
+    /// Half of them up to a position, the others behind it.
+    async fn around(
+        &self,
+        query: MessageQuery,
+        around: u64,
+    ) -> Result<Vec<StoredMessage>, ChatError> {
+        let half = query.limit.div_ceil(2);
+        let descending = query.descending;
+        let up_to = MessageQuery {
+            before: Some(around.saturating_add(1)),
+            descending: true,
+            limit: half,
+            ..query.clone()
+        };
+        let behind = MessageQuery {
+            after: query.after.max(around),
+            descending: false,
+            limit: query.limit - half,
+            ..query
+        };
+        let mut found = self.store.messages(&up_to).await?;
+        found.reverse();
+        found.extend(self.store.messages(&behind).await?);
+        if descending {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
+    async fn with_reactions(
+        &self,
+        user: &str,
+        found: Vec<StoredMessage>,
+    ) -> Result<Vec<MessageView>, ChatError> {
+        let mut by_conversation: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
+        for message in &found {
+            let Target { conversation, position } = &message.target;
+            by_conversation.entry(conversation.clone()).or_default().push(*position);
+        }
+        let mut views: Vec<MessageView> = found.into_iter().map(MessageView::stored).collect();
+        for (conversation, positions) in by_conversation {
+            for reaction in self.store.reactions(&conversation, &positions, user).await? {
+                let is_it = |view: &&mut MessageView| {
+                    view.position == reaction.position && view.conversation == conversation
+                };
+                if let Some(view) = views.iter_mut().find(is_it) {
+                    view.react(reaction);
+                }
+            }
+        }
+        Ok(views)
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// There is none, or the user may not see it.
+    pub async fn message(&self, user: &str, id: &MessageId) -> Result<MessageView, ChatError> {
+        let (_, found) = self.seen_message(user, id).await?;
+        let mut views = self.with_reactions(user, vec![found]).await?;
+        views.pop().ok_or(ChatError::NoMessage)
+    }
+
+    /// How a message was edited.
+    ///
+    /// # Errors
+    /// There is none, or the user may not see it.
+    pub async fn revisions(
+        &self,
+        user: &str,
+        id: &MessageId,
+    ) -> Result<Vec<StoredRevision>, ChatError> {
+        self.seen_message(user, id).await?;
+        Ok(self.store.revisions(&id.target()).await?)
+    }
+
+    /// Who has reacted to a message, and how.
+    ///
+    /// # Errors
+    /// There is none, or the user may not see it.
+    pub async fn reactors(
+        &self,
+        user: &str,
+        id: &MessageId,
+    ) -> Result<Vec<StoredReaction>, ChatError> {
+        self.seen_message(user, id).await?;
+        Ok(self.store.reactors(&id.target(), REACTORS_MAX).await?)
+    }
+
+    /// What is pinned in a conversation.
+    ///
+    /// # Errors
+    /// The user does not take part.
+    pub async fn pinned(
+        &self,
+        user: &str,
+        name: &ConversationName,
+    ) -> Result<Vec<MessageView>, ChatError> {
+        let (_, visible_from) = self.seen(user, name).await?;
+        let mut found = self.store.pinned(name.as_str()).await?;
+        found.retain(|message| message.target.position > visible_from);
+        self.with_reactions(user, found).await
+    }
+
+    /// Messages to and from `user` alone.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn inbox(&self, user: &str, wanted: &Wanted) -> Result<Vec<MessageView>, ChatError> {
+        self.wait(false).await?;
+        let found = self.store.inbox(user, &wanted.query("".into(), 0)?).await?;
+        self.with_reactions(user, found).await
+    }
+
+    /// Messages that hold some words.
+    ///
+    /// # Errors
+    /// There are no words, or too many; the user does not take part.
+    pub async fn search(&self, user: &str, wanted: &Found) -> Result<Vec<MessageView>, ChatError> {
+        let words: Vec<String> = wanted.text.split_whitespace().map(str::to_owned).collect();
+        if words.is_empty() || words.len() > SEARCH_WORDS_MAX {
+            return Err(ChatError::Invalid(format!("q must have 1 to {SEARCH_WORDS_MAX} words")));
+        }
+        match &wanted.conversation {
+            Some(name) => drop(self.seen(user, name).await?),
+            None => self.wait(false).await?,
+        }
+        let query = SearchQuery {
+            user: user.to_owned(),
+            conversation: wanted.conversation.as_ref().map(|name| name.text().clone()),
+            words,
+            before: wanted.before,
+            limit: wanted.limit,
+        };
+        let found = self.store.search(&query).await?;
+        self.with_reactions(user, found).await
+    }
+
+    /// Complains about a message.
+    ///
+    /// # Errors
+    /// There is none, or the user may not see it.
+    pub async fn report(
+        &self,
+        user: &Arc<str>,
+        id: &MessageId,
+        reason: &str,
+    ) -> Result<(), ChatError> {
+        if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.contains('\0') {
+            let what = format!("reason must have 1 to {REASON_BYTES_MAX} bytes");
+            return Err(ChatError::Invalid(what));
+        }
+        self.seen_message(user, id).await?;
+        self.receipts.report(user, id, reason).await
+    }
+
+    /// What was complained about, the latest first.
+    ///
+    /// # Errors
+    /// The user may not know.
+    pub async fn reports(
+        &self,
+        user: &str,
+        name: &ConversationName,
+    ) -> Result<Vec<StoredReport>, ChatError> {
+        let conversation = self.conversation(name).await?;
+        {
+            let live = conversation.live();
+            let person = live.state.member(user).ok_or(ChatError::NotAParticipant)?;
+            if !live.state.may(person, Permission::Reports) {
+                return Err(ChatError::Forbidden(Permission::Reports));
+            }
+        }
+        self.wait(false).await?;
+        Ok(self.store.reports(name.as_str(), REPORTS_MAX).await?)
+    }
+}

@@ -1,0 +1,125 @@
+//! Who takes part, and how far they are.
+
+use super::{
+    Chat, ChatError,
+    name::{ConversationName, MessageId},
+    view::{MessageReceiptView, PersonView, ReceiptView},
+};
+use crate::{limits::REACTORS_MAX, model::Standing};
+use std::{collections::HashMap, sync::Arc};
+
+/// What somebody says about how far they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It has arrived.
+    Delivered,
+    /// It has been read.
+    Read,
+}
+
+impl Chat {
+    /// Those who are `standing` to a conversation, by name.
+    ///
+    /// # Errors
+    /// The user does not take part.
+    pub async fn participants(
+        &self,
+        user: &str,
+        name: &ConversationName,
+        standing: Standing,
+    ) -> Result<Vec<PersonView>, ChatError> {
+        let conversation = self.conversation(name).await?;
+        conversation.member(user)?;
+        let people = PersonView::all(&conversation.live().state, standing);
+        self.streams.settled().await?;
+        Ok(people)
+    }
+
+    /// `user` has got, or read, everything up to `position`, or everything there is. Waits until that
+    /// is durable if `durable` says so. Returns the position.
+    ///
+    /// # Errors
+    /// The user does not take part, or it cannot be written.
+    pub async fn mark(
+        &self,
+        user: &Arc<str>,
+        name: &ConversationName,
+        mark: Mark,
+        position: Option<u64>,
+        durable: bool,
+    ) -> Result<u64, ChatError> {
+        let conversation = self.conversation(name).await?;
+        let most = conversation.live().state.position();
+        let position = position.map_or(most, |position| position.min(most));
+        let (delivered, read) = match mark {
+            Mark::Delivered => (position, 0),
+            Mark::Read => (position, position),
+        };
+        let round = self.receipts.mark(&conversation, user, delivered, read)?;
+        if let Some(round) = round.filter(|_| durable) {
+            self.receipts.durable(round).await?;
+        }
+        Ok(position)
+    }
+
+    /// How far all who take part are, by name.
+    ///
+    /// # Errors
+    /// The user does not take part.
+    pub async fn receipts(
+        &self,
+        user: &str,
+        name: &ConversationName,
+    ) -> Result<Vec<ReceiptView>, ChatError> {
+        let conversation = self.conversation(name).await?;
+        conversation.member(user)?;
+        let mut receipts: Vec<ReceiptView> = conversation
+            .live()
+            .state
+            .members()
+            .map(|(user, person)| ReceiptView::of(user, &person.marks))
+            .collect();
+        receipts.sort_unstable_by(|one, other| one.participant.cmp(&other.participant));
+        self.streams.settled().await?;
+        Ok(receipts)
+    }
+
+    /// What the others have done with a message of `user`: computed from how far they are.
+    ///
+    /// # Errors
+    /// It is of somebody else, or not there.
+    pub async fn message_receipts(
+        &self,
+        user: &str,
+        message: &MessageId,
+    ) -> Result<Vec<MessageReceiptView>, ChatError> {
+        let (conversation, found) = self.seen_message(user, message).await?;
+        if found.source != user {
+            return Err(ChatError::NotYours);
+        }
+        let reactors = self.store.reactors(&message.target(), REACTORS_MAX).await?;
+        let reactions: HashMap<String, String> =
+            reactors.into_iter().map(|one| (one.participant, one.reaction)).collect();
+        let position = message.position;
+        let mut receipts: Vec<MessageReceiptView> = conversation
+            .live()
+            .state
+            .members()
+            .filter(|(other, _)| ***other != *user)
+            .map(|(other, person)| {
+                let marks = &person.marks;
+                let reached = |mark: u64, at: Option<u64>| at.filter(|_| mark >= position);
+                MessageReceiptView {
+                    message: found.id.clone(),
+                    user: other.clone(),
+                    delivered_at: reached(marks.delivered, marks.delivered_at),
+                    read_at: reached(marks.read, marks.read_at),
+                    reaction: reactions.get(&**other).cloned(),
+                }
+            })
+            .filter(|one| one.delivered_at.is_some() || one.reaction.is_some())
+            .collect();
+        receipts.sort_unstable_by(|one, other| one.user.cmp(&other.user));
+        Ok(receipts)
+    }
+}

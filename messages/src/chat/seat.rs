@@ -1,0 +1,189 @@
+//! Somebody's socket, as chat sees it: what it is told beside the streams, and what it tells.
+
+use super::{
+    Chat, ChatError,
+    conversation::Conversation,
+    hub::{Letters, Mailbox, Notice},
+    name::ConversationName,
+};
+use crate::{
+    channel::Channel,
+    limits::{EPHEMERAL_MEMBERS_MAX, PRESENCE_WATCHERS_MAX, TYPING_MS},
+    model::Offset,
+    stream::Reach,
+};
+use serde::Serialize;
+use std::{collections::HashSet, sync::Arc};
+
+/// A place in the chat. Dropped, it is free, and who watches its user is told.
+pub struct Seat {
+    chat: Arc<Chat>,
+    mailbox: Mailbox,
+    watched: HashSet<Arc<str>>,
+    conversations: Vec<Arc<Conversation>>,
+}
+
+/// What somebody may read of a conversation.
+pub struct Readable {
+    /// The stream of its events.
+    pub channel: Arc<Channel>,
+    /// How far they may read, from now on.
+    pub reach: Arc<Reach>,
+    /// What comes behind this they may see.
+    pub from: Offset,
+}
+
+#[derive(Serialize)]
+struct PresenceFrame<'a> {
+    r#type: &'static str,
+    user: &'a str,
+    online: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct TypingFrame<'a> {
+    r#type: &'static str,
+    conversation: &'a str,
+    user: &'a str,
+    on: bool,
+    for_ms: u64,
+}
+
+fn text(frame: &impl Serialize) -> Arc<str> {
+    // What is made of texts and numbers can always be written.
+    serde_json::to_string(frame).unwrap_or_default().into()
+}
+
+impl Chat {
+    /// Takes a place for a socket of `user`.
+    pub fn sit_down(self: &Arc<Self>, user: &Arc<str>) -> (Seat, Letters) {
+        let (mailbox, letters, is_first) = self.hub.open(user);
+        if is_first {
+            self.tell_presence(user);
+        }
+        let (chat, watched) = (self.clone(), HashSet::new());
+        (Seat { chat, mailbox, watched, conversations: Vec::new() }, letters)
+    }
+
+    fn tell_presence(&self, user: &str) {
+        self.hub.tell_watchers(user, &Notice::Frame(self.presence_frame(user)));
+    }
+
+    fn presence_frame(&self, user: &str) -> Arc<str> {
+        let (online, last_seen) = self.hub.presence(user);
+        let last_seen = last_seen.filter(|_| !online);
+        text(&PresenceFrame { r#type: "presence", user, online, last_seen })
+    }
+
+    /// What `user` may read of a conversation.
+    ///
+    /// # Errors
+    /// They do not take part.
+    pub async fn readable(
+        &self,
+        user: &Arc<str>,
+        name: &ConversationName,
+    ) -> Result<Readable, ChatError> {
+        let conversation = self.conversation(name).await?;
+        let (reach, from) = conversation.reach(user)?;
+        Ok(Readable { channel: conversation.channel().clone(), reach, from })
+    }
+
+    /// Tells those who look at a conversation that `user` is typing, or no more. Never stored.
+    ///
+    /// # Errors
+    /// They do not take part.
+    pub async fn typing(
+        &self,
+        user: &str,
+        name: &ConversationName,
+        on: bool,
+    ) -> Result<(), ChatError> {
+        let conversation = self.conversation(name).await?;
+        conversation.member(user)?;
+        if conversation.live().state.people.len() <= EPHEMERAL_MEMBERS_MAX {
+            let conversation_name = conversation.name().as_str();
+            let for_ms = if on { TYPING_MS } else { 0 };
+            let (kind, on_frame) = ("typing", on);
+            let frame = TypingFrame {
+                r#type: kind,
+                conversation: conversation_name,
+                user,
+                on: on_frame,
+                for_ms,
+            };
+            conversation.tell(&text(&frame), Some(user));
+        }
+        Ok(())
+    }
+
+    /// Whether users are there who share a conversation with `user`: a frame for each.
+    ///
+    /// # Errors
+    /// Too many, or the store does not answer.
+    pub async fn acquainted(&self, user: &str, users: &[String]) -> Result<Vec<String>, ChatError> {
+        if users.len() > PRESENCE_WATCHERS_MAX {
+            return Err(ChatError::TooMany("watch: at most 500 users"));
+        }
+        self.wait(false).await?;
+        Ok(self.store.acquainted(user, users).await?)
+    }
+}
+
+impl Seat {
+    /// Watches these users, who must be [`Chat::acquainted`], and no others. Returns a frame for each.
+    pub fn watch(&mut self, users: Vec<String>) -> Vec<Arc<str>> {
+        let users: HashSet<Arc<str>> = users.into_iter().map(Into::into).collect();
+        self.chat.hub.watch(&self.mailbox, &self.watched, &users);
+        self.watched = users;
+        self.watched.iter().map(|user| self.chat.presence_frame(user)).collect()
+    }
+
+    /// Wants to know who types in a conversation, and how far the others are. Returns the frame that
+    /// says how far they are now.
+    pub async fn look_at(&mut self, name: &ConversationName) -> Option<Arc<str>> {
+        let conversation = self.chat.conversation(name).await.ok()?;
+        Some(self.look_at_loaded(conversation)).flatten()
+    }
+
+    fn look_at_loaded(&mut self, conversation: Arc<Conversation>) -> Option<Arc<str>> {
+        conversation.watch(self.mailbox.clone());
+        let frame = conversation.receipts_frame(None);
+        if !self.conversations.iter().any(|known| known.name() == conversation.name()) {
+            self.conversations.push(conversation);
+        }
+        frame
+    }
+
+    /// Or no more.
+    pub fn look_away(&mut self, name: &ConversationName) {
+        self.conversations.retain(|conversation| {
+            let stays = conversation.name() != name;
+            if !stays {
+                conversation.unwatch(&self.mailbox);
+            }
+            stays
+        });
+    }
+
+    /// How far everybody is in all conversations that are looked at: for a socket that has missed
+    /// something.
+    #[must_use]
+    pub fn all_receipts(&self) -> Vec<Arc<str>> {
+        self.conversations.iter().filter_map(|one| one.receipts_frame(None)).collect()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        for conversation in &self.conversations {
+            conversation.unwatch(&self.mailbox);
+        }
+        let now_ms = self.chat.clock.now_ms();
+        if self.chat.hub.close(&self.mailbox, &self.watched, now_ms) {
+            self.chat.tell_presence(self.mailbox.user());
+        }
+    }
+}

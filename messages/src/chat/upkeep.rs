@@ -1,0 +1,87 @@
+//! What is done without anybody asking: old messages go, and messages whose producer is gone end.
+
+use super::{Chat, ChatError, decide::Action, name::ConversationName};
+use crate::limits::{
+    RETENTION_CONVERSATIONS_MAX, RETENTION_INTERVAL_MS, RETENTION_STEP_MESSAGES,
+    STREAMING_AT_ONCE_MAX, SWEEP_INTERVAL_MS,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Who does what nobody has asked for.
+pub(super) const SERVER: &str = "@server";
+
+impl Chat {
+    pub(super) async fn keep_up(self: Arc<Self>) {
+        if let Err(error) = self.finish_orphans().await {
+            tracing::warn!(%error, "messages that nobody goes on with cannot be ended");
+        }
+        let mut sweeps = interval(Duration::from_millis(SWEEP_INTERVAL_MS));
+        let mut retention = interval(Duration::from_millis(RETENTION_INTERVAL_MS));
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = sweeps.tick() => self.sweep(),
+                _ = retention.tick() => {
+                    if let Err(error) = self.retain().await {
+                        tracing::warn!(%error, "old messages cannot go now");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends messages that grew in a server that is gone.
+    async fn finish_orphans(&self) -> Result<(), ChatError> {
+        self.wait(false).await?;
+        let server: Arc<str> = SERVER.into();
+        for target in self.store.streaming(STREAMING_AT_ONCE_MAX).await? {
+            let name: ConversationName = target.conversation.parse()?;
+            let conversation = self.conversation(&name).await?;
+            let finish = Action::Finish { interrupted: true };
+            let begun =
+                self.begin_act(&conversation, &server, finish, Some(target.position)).await?;
+            self.done(begun).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets old messages go, a small step in each conversation at a time.
+    ///
+    /// # Errors
+    /// The store does not answer, or nothing can be appended.
+    pub async fn retain(&self) -> Result<(), ChatError> {
+        let mut after: Arc<str> = "".into();
+        loop {
+            let names = self.store.retaining(&after, RETENTION_CONVERSATIONS_MAX).await?;
+            let Some(last) = names.last() else { return Ok(()) };
+            after = last.clone();
+            for name in &names {
+                let name: ConversationName = name.parse()?;
+                while self.retain_one(&name).await? {}
+            }
+        }
+    }
+
+    /// Returns whether there may be more.
+    async fn retain_one(&self, name: &ConversationName) -> Result<bool, ChatError> {
+        let conversation = match self.conversation(name).await {
+            Err(ChatError::NotFound) => return Ok(false),
+            found => found?,
+        };
+        self.wait_for_tables(&conversation).await?;
+        let (secs, keep) = {
+            let settings = &conversation.live().state.settings;
+            (settings.retention_secs, settings.retention_messages)
+        };
+        let older_ms = secs.map(|secs| self.clock.now_ms().saturating_sub(secs * 1000));
+        let limit = RETENTION_STEP_MESSAGES;
+        let old = self.store.old_part(name.as_str(), older_ms, keep, limit).await?;
+        let Some((low, n)) = old else { return Ok(false) };
+        let server: Arc<str> = SERVER.into();
+        let begun = self.begin_act(&conversation, &server, Action::Trim { low, n }, None).await?;
+        let done = self.done(begun).await?;
+        Ok(!done.events.is_empty())
+    }
+}
