@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::scenario::append::AppendArgs;
 use crate::scenario::cardinality::CardinalityArgs;
 use crate::scenario::catchup::CatchupArgs;
+use crate::scenario::chat::ChatArgs;
 use crate::scenario::crash::CrashArgs;
 use crate::scenario::fanout::FanoutArgs;
 use crate::scenario::verify::VerifyArgs;
@@ -85,6 +86,9 @@ pub enum Command {
     Cardinality(CardinalityArgs),
     /// Kills a server of its own again and again under load: nothing may be lost or changed.
     Crash(CrashArgs),
+    /// People in conversations through kills, breaks and removals: everybody must have the same in the
+    /// end, and what the server had promised.
+    Chat(ChatArgs),
 }
 
 impl Command {
@@ -97,12 +101,13 @@ impl Command {
             Self::Catchup(_) => "catchup",
             Self::Cardinality(_) => "cardinality",
             Self::Crash(_) => "crash",
+            Self::Chat(_) => "chat",
         }
     }
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 6] = ["verify", "append", "fanout", "catchup", "cardinality", "crash"];
+const NAMES: [&str; 7] = ["verify", "append", "fanout", "catchup", "cardinality", "crash", "chat"];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.

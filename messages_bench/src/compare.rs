@@ -75,7 +75,8 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 /// Runs the scenario of the command line.
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
-    let comparable = !matches!(cli.command, Command::Verify(_) | Command::Crash(_));
+    let comparable =
+        !matches!(cli.command, Command::Verify(_) | Command::Crash(_) | Command::Chat(_));
     ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
     let rounds = cli.common.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
     let outcome = |target: &Target| Outcome { name: target.name.clone(), samples: Vec::new() };
@@ -103,6 +104,10 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
         Command::Catchup(args) => scenario::catchup::run(ctx, args, target).await?,
         Command::Cardinality(args) => scenario::cardinality::run(ctx, args, target).await?,
         Command::Crash(args) => scenario::crash::run(ctx, args).await?,
+        Command::Chat(args) => {
+            let running = cli.common.url.is_some().then_some(target);
+            scenario::chat::run(ctx, args, running).await?
+        }
     };
     let patience = target.patience() - before;
     if patience > 0 {

@@ -3,6 +3,7 @@
 pub mod append;
 pub mod cardinality;
 pub mod catchup;
+pub mod chat;
 pub mod crash;
 pub mod fanout;
 mod kills;

@@ -18,7 +18,12 @@ impl Cast {
     /// So many conversations with so many members each, of so many people.
     pub fn new(ctx: &Context, rooms: usize, people: usize, members: usize) -> Self {
         let prefix = ctx.nonce.clone();
-        Self { prefix, rooms: rooms.max(1), people: people.max(1), members: members.min(people).max(1) }
+        Self {
+            prefix,
+            rooms: rooms.max(1),
+            people: people.max(1),
+            members: members.min(people).max(1),
+        }
     }
 
     /// The numbers of the conversations.
@@ -86,7 +91,8 @@ mod tests {
         for room in cast.rooms() {
             let mut members: Vec<_> = cast.members(room).collect();
             let mut split: Vec<_> = cast.steady(room).chain(cast.drifters(room)).collect();
-            (members.sort_unstable(), split.sort_unstable());
+            members.sort_unstable();
+            split.sort_unstable();
             assert_eq!(members, split);
             members.dedup();
             assert_eq!(members.len(), 7);

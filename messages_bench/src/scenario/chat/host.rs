@@ -98,7 +98,8 @@ impl Host {
             return Ok(());
         };
         let key = (room, *person);
-        let path = format!("/conversations/{}/participants/{}", cast.room(room), cast.person(*person));
+        let path =
+            format!("/conversations/{}/participants/{}", cast.room(room), cast.person(*person));
         if self.out.contains(&key) {
             self.run.access(room, *person).allow();
             let answer = self.ask(Method::PUT, &path, Some(&json!({}))).await?;
@@ -129,7 +130,10 @@ impl Host {
         let gone: &[u16] = &[404, 409, 410];
         if pins.len() >= limits::PINS || !pins.is_empty() && self.random.one_in(3) {
             let message = pins.swap_remove(self.random.below(pins.len() as u64) as usize);
-            return expect(&self.ask(Method::DELETE, &format!("{base}/{message}"), None).await?, gone);
+            return expect(
+                &self.ask(Method::DELETE, &format!("{base}/{message}"), None).await?,
+                gone,
+            );
         }
         let Some(message) = self.some_message(room) else {
             return Ok(());

@@ -13,7 +13,7 @@ use super::known::{
 };
 use super::person::Person;
 use super::rest::Rest;
-use super::run::Run;
+use super::run::{Head, Heads, Run};
 use super::socket::Socket;
 use super::wire::{Event, Frame, Message, Receipt, Standing};
 use crate::client::Failure;
@@ -22,30 +22,30 @@ use crate::limits;
 /// Messages in one answer.
 const PAGE: usize = 1000;
 
-/// Where each conversation ends.
-pub async fn heads(run: &Run) -> anyhow::Result<BTreeMap<String, u64>> {
+/// Where each conversation ends, as requests tell.
+pub async fn heads(run: &Run) -> anyhow::Result<Heads> {
     let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&run.cast.host()))?;
-    let mut heads = BTreeMap::new();
+    let mut heads = Heads::new();
     for room in run.cast.rooms() {
         let name = run.cast.room(room);
-        let standing: Standing = rest.get(&format!("/conversations/{name}")).await?;
-        heads.insert(name, standing.position);
+        let base = format!("/conversations/{name}");
+        let Standing { position, .. } = rest.get(&base).await?;
+        let marks: Vec<Receipt> = rest.get(&format!("{base}/receipts")).await?;
+        let marks = marks.into_iter().map(|r| (r.participant, (r.delivered, r.read))).collect();
+        heads.insert(name, Head { position, marks });
     }
     Ok(heads)
 }
 
 /// Judges everything.
-pub async fn judge(
-    run: &Arc<Run>,
-    people: &[Person],
-    heads: &BTreeMap<String, u64>,
-) -> anyhow::Result<()> {
+pub async fn judge(run: &Arc<Run>, people: &[Person], heads: &Heads) -> anyhow::Result<()> {
     let whole = |room| (run.cast.room(room), run.truths[room].log());
     let whole: Logs = run.cast.rooms().map(whole).collect();
     let drafts: Drafts = people.iter().flat_map(sent).collect();
     run.faults.add_all("the log", judge_drafts(&drafts, &whole));
     for person in people {
-        let judged = person.deeds.iter().filter_map(|deed| judge_deed(deed, &whole[&deed.conversation]));
+        let judged =
+            person.deeds.iter().filter_map(|deed| judge_deed(deed, &whole[&deed.conversation]));
         run.faults.add_all(&person.user, judged);
     }
     let fresh = fresh(run, heads).await?;
@@ -62,7 +62,7 @@ pub async fn judge(
         copies(run, person, &folds);
         standing(run, person, &folds).await?;
     }
-    receipts(run, &mut rest, people, &folds).await?;
+    marks(run, people, &folds, heads);
     Ok(())
 }
 
@@ -76,16 +76,18 @@ fn events(log: &[Arc<Entry>]) -> impl Iterator<Item = &Event> {
 }
 
 /// A client that has never been there before reads everything from the beginning.
-async fn fresh(run: &Arc<Run>, heads: &BTreeMap<String, u64>) -> anyhow::Result<Inbox> {
+async fn fresh(run: &Arc<Run>, heads: &Heads) -> anyhow::Result<Inbox> {
     let host = run.cast.host();
-    let rooms = run.cast.rooms().map(|room| {
-        (run.cast.room(room), Arc::clone(&run.truths[room]), Arc::default())
-    });
+    let rooms = run
+        .cast
+        .rooms()
+        .map(|room| (run.cast.room(room), Arc::clone(&run.truths[room]), Arc::default()));
     let mut inbox = Inbox::new(&host, rooms);
     let mut socket = Socket::open(&run.endpoint, &run.tokens.of(&host)).await?;
     socket.send(&json!({"type": "follow", "id": 1, "from": {}, "default": "-1"})).await?;
     let has_all = |inbox: &Inbox| {
-        inbox.rooms().iter().all(|(name, room)| room.is_caught_up && room.seen.at() >= heads[name])
+        let none = BTreeMap::new();
+        inbox.rooms().iter().all(|(name, room)| room.has_all(heads[name].position, &none))
     };
     let read = async {
         while !has_all(&inbox) {
@@ -201,36 +203,25 @@ fn expected(person: &Person, name: &str, folded: &Conversation) -> Receipt {
 }
 
 /// The marks of all are what they said, and what others were told of them.
-async fn receipts(
-    run: &Run,
-    rest: &mut Rest,
-    people: &[Person],
-    folds: &BTreeMap<String, Conversation>,
-) -> Result<(), Failure> {
-    let mut told = BTreeMap::new();
-    for (name, folded) in folds {
-        let all: Vec<Receipt> = rest.get(&format!("/conversations/{name}/receipts")).await?;
-        let all = all.into_iter().map(|r| (r.participant.clone(), (r.delivered, r.read)));
-        let mut all: BTreeMap<_, _> = all.collect();
-        all.retain(|user, _| folded.members.contains_key(user));
-        told.insert(name.clone(), all);
-    }
+fn marks(run: &Run, people: &[Person], folds: &BTreeMap<String, Conversation>, heads: &Heads) {
     for person in people {
         for (name, room) in person.inbox.rooms() {
-            let folded = &folds[name];
+            let (folded, told) = (&folds[name], &heads[name].marks);
             if !folded.members.contains_key(&person.user) {
                 continue;
             }
             let Receipt { delivered, read, .. } = expected(person, name, folded);
-            let known = told[name].get(&person.user).copied().unwrap_or_default();
+            let known = told.get(&person.user).copied().unwrap_or_default();
             tells(run, &person.user, &format!("marks in {name}"), &(delivered, read), &known);
-            let mut seen = room.receipts.clone();
-            seen.retain(|user, _| folded.members.contains_key(user));
-            if !seen.is_empty() && seen != told[name] {
-                let text = format!("{name}: {seen:?}, the request {:?}", told[name]);
+            let differs = |(user, mark): &(&String, &(u64, u64))| {
+                !room.receipts.is_empty() && room.receipts.get(*user) != Some(*mark)
+            };
+            let differing = told.iter().filter(|(user, _)| folded.members.contains_key(*user));
+            if let Some((user, mark)) = differing.into_iter().find(differs) {
+                let known = room.receipts.get(user);
+                let text = format!("{name}: {user} has {mark:?}, frames told {known:?}");
                 run.faults.add(&person.user, Fault::new("frames tell other marks", text));
             }
         }
     }
-    Ok(())
 }

@@ -35,11 +35,6 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| self.wrong(&error.to_string()))
     }
 
-    /// Its content as it is.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
     /// The failure that this answer is.
     pub fn wrong(&self, what: &str) -> Failure {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]).into_owned();

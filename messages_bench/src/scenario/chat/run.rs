@@ -64,10 +64,22 @@ impl Counts {
 pub enum End {
     /// It does not yet.
     Open,
-    /// Nobody does anything any more; the conversations end at these positions.
-    Heads(Arc<BTreeMap<String, u64>>),
+    /// Nobody does anything any more, and this is where the conversations are.
+    Heads(Arc<Heads>),
     /// Whoever is not there by now is late.
     Late,
+}
+
+/// The ends of all conversations by their names.
+pub type Heads = BTreeMap<String, Head>;
+
+/// The end of a conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The position of its last event.
+    pub position: u64,
+    /// How far everybody has come: delivered, read.
+    pub marks: BTreeMap<String, (u64, u64)>,
 }
 
 /// A run.
@@ -97,7 +109,9 @@ impl Run {
     /// A run in which nothing has happened.
     pub fn new(endpoint: Endpoint, tokens: Tokens, cast: Cast) -> Self {
         let access = cast.rooms().flat_map(|room| {
-            cast.drifters(room).map(move |person| ((room, person), Arc::default())).collect::<Vec<_>>()
+            cast.drifters(room)
+                .map(move |person| ((room, person), Arc::default()))
+                .collect::<Vec<_>>()
         });
         Self {
             endpoint,

@@ -80,11 +80,6 @@ impl Inbox {
         &self.rooms
     }
 
-    /// Whether everything that is subscribed to has come so far.
-    pub fn is_caught_up(&self) -> bool {
-        self.rooms.values().all(|room| room.is_caught_up || !room.is_member)
-    }
-
     /// A new connection: it has no subscription yet.
     pub fn connect(&mut self) {
         for room in self.rooms.values_mut() {
@@ -149,6 +144,14 @@ impl Inbox {
 }
 
 impl Room {
+    /// Whether everything up to a position has come, and these marks of others: delivered, read.
+    pub fn has_all(&self, position: u64, marks: &BTreeMap<String, (u64, u64)>) -> bool {
+        let knows = |(user, mark): (&String, _)| self.receipts.get(user) == Some(mark);
+        // In large conversations there are none.
+        let has_marks = self.receipts.is_empty() || marks.iter().all(knows);
+        self.is_caught_up && self.seen.at() >= position && has_marks
+    }
+
     fn begin(&mut self, offset: &str) -> Vec<Fault> {
         let twice = self.is_open.then(|| Fault::new("subscribed twice", offset));
         (self.is_open, self.is_caught_up) = (true, false);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::wire::{Event, Kind, Message};
+use super::fold::Folded;
 use super::outbox::Fate;
 use super::{Conversation, Draft, Entry, Fault, Outbox, text};
 
@@ -69,7 +70,8 @@ pub struct Deed {
 /// Whether the event is where it was said to be.
 pub fn judge_deed(deed: &Deed, log: &[Arc<Entry>]) -> Option<Fault> {
     let at = usize::try_from(deed.position.checked_sub(1)?).ok()?;
-    let right = log.get(at).is_some_and(|Entry { event, .. }| {
+    let right = log.get(at).is_some_and(|entry| {
+        let event = &entry.event;
         event.kind == deed.kind && event.target == Some(deed.target) && event.source == deed.user
     });
     let found = log.get(at).map(|entry| &entry.raw);
@@ -118,9 +120,7 @@ fn same(folded: &Folded, answer: &Message, pinned: bool, me: &str) -> bool {
     let counts = |reaction: &str| {
         let told = answer.reactions.get(reaction);
         let users = &folded.reactions[reaction];
-        told.is_some_and(|told| {
-            told.count == users.len() as u64 && told.me == users.contains(me)
-        })
+        told.is_some_and(|told| told.count == users.len() as u64 && told.me == users.contains(me))
     };
     answer.source == folded.source
         && answer.text == folded.text.as_deref().unwrap_or_default()
@@ -178,10 +178,13 @@ mod tests {
     fn a_message_twice_or_from_nowhere_is_found() {
         let fates = [Fate::Acknowledged(2), Fate::Open, Fate::Open];
         let mut twice = LOG;
-        let again = LOG[1].replace("team:2", "team:3").replace(r#""position":2"#, r#""position":3"#);
+        let again =
+            LOG[1].replace("team:2", "team:3").replace(r#""position":2"#, r#""position":3"#);
         twice[2] = &again;
         assert_eq!(judged(log(&twice), fates), ["a message is there twice"]);
-        for (from, to) in [("m2", "m5"), ("~2~", "~3~"), (r#""al""#, r#""bo""#), ("team:3", "team:4")] {
+        for (from, to) in
+            [("m2", "m5"), ("~2~", "~3~"), (r#""al""#, r#""bo""#), ("team:3", "team:4")]
+        {
             let mut other = LOG;
             let changed = LOG[2].replace(from, to);
             other[2] = &changed;
@@ -214,7 +217,8 @@ mod tests {
         let whole = log(&LOG);
         let (folded, _) = Conversation::of(whole.iter().map(|entry| &entry.event));
         assert_eq!(erased(&folded, &whole, &whole).len(), 2);
-        let without = |raw: &str| raw.replace(r#","text":"~1~ x""#, "").replace(r#","text":"~9~ x""#, "");
+        let without =
+            |raw: &str| raw.replace(r#","text":"~1~ x""#, "").replace(r#","text":"~9~ x""#, "");
         let clean = LOG.map(without);
         let clean = log(&clean.each_ref().map(String::as_str));
         assert_eq!(erased(&folded, &whole, &clean), []);

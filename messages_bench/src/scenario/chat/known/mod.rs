@@ -12,9 +12,9 @@ mod truth;
 
 pub use fault::{Fault, Tally};
 pub use fold::Conversation;
-pub use inbox::{Access, Inbox, Room};
+pub use inbox::{Access, Inbox};
 pub use judge::{Deed, Drafts, Logs, compare, erased, judge_deed, judge_drafts};
 pub use marks::Marks;
-pub use outbox::{Draft, Fate, Outbox};
+pub use outbox::{Draft, Outbox};
 pub use seen::Seen;
 pub use truth::{Entry, Truth};

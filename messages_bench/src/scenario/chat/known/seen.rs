@@ -61,11 +61,11 @@ impl Seen {
             return Some(Fault::new("no offset", offset));
         };
         let same = begins == wanted && (wanted != self.at || wanted == 0 || offset == self.offset);
-        let wrong = || format!("begins at {offset} instead of {wanted} (of {})", self.offset);
+        let text = format!("begins at {offset} instead of {wanted} (of {})", self.offset);
         // Whatever it brings is compared from there on.
         self.at = begins.min(self.log.len() as u64);
         offset.clone_into(&mut self.offset);
-        (!same).then(|| Fault::new("a subscription begins elsewhere", wrong()))
+        (!same).then(|| Fault::new("a subscription begins elsewhere", text))
     }
 
     /// Takes the next event.

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Fault;
 use super::super::wire::Event;
+use super::Fault;
 
 /// An event, and how it was written.
 #[derive(Debug)]

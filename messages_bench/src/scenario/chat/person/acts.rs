@@ -108,7 +108,8 @@ impl Person {
             return Ok(());
         };
         let message = format!("{conversation}:{target}");
-        let id = self.ask(Waiting::Act { conversation, kind: Kind::Delete, target, reaction: None });
+        let id =
+            self.ask(Waiting::Act { conversation, kind: Kind::Delete, target, reaction: None });
         socket.send(&json!({"type": "delete", "id": id, "message": message})).await
     }
 
@@ -122,7 +123,8 @@ impl Person {
             return Ok(());
         }
         let message = format!("{conversation}:{target}");
-        let reacts = Waiting::Act { conversation, kind: Kind::React, target, reaction: Some(reaction) };
+        let reacts =
+            Waiting::Act { conversation, kind: Kind::React, target, reaction: Some(reaction) };
         let id = self.ask(reacts);
         let frame = json!({"type": "react", "id": id, "message": message, "reaction": reaction});
         socket.send(&frame).await
@@ -133,7 +135,8 @@ impl Person {
             return Ok(());
         };
         let message = format!("{conversation}:{target}");
-        let id = self.ask(Waiting::Act { conversation, kind: Kind::Unreact, target, reaction: None });
+        let id =
+            self.ask(Waiting::Act { conversation, kind: Kind::Unreact, target, reaction: None });
         let frame = json!({"type": "unreact", "id": id, "message": message, "reaction": reaction});
         socket.send(&frame).await
     }
@@ -171,7 +174,8 @@ impl Person {
         let both = [("delivered", marks.delivered), ("read", marks.read)];
         for (kind, position) in both.into_iter().filter(|(_, position)| *position > 0) {
             let id = self.ask(Waiting::Mark { conversation: conversation.clone(), marks });
-            let frame = json!({"type": kind, "id": id, "conversation": conversation, "position": position});
+            let frame =
+                json!({"type": kind, "id": id, "conversation": conversation, "position": position});
             socket.send(&frame).await?;
         }
         Ok(())

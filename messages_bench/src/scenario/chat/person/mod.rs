@@ -255,7 +255,7 @@ impl Person {
             End::Open => false,
             End::Late => true,
             End::Heads(heads) => self.inbox.rooms().iter().all(|(name, room)| {
-                !room.is_member || room.is_caught_up && room.seen.at() >= heads[name]
+                !room.is_member || room.has_all(heads[name].position, &heads[name].marks)
             }),
         }
     }
@@ -264,7 +264,12 @@ impl Person {
     pub fn state(&self) -> String {
         let (waiting, open) = (&self.waiting, self.outbox.open());
         let rooms = self.inbox.rooms().iter().map(|(name, room)| {
-            format!("{name} member {} caught up {} at {}", room.is_member, room.is_caught_up, room.seen.at())
+            format!(
+                "{name} member {} caught up {} at {}",
+                room.is_member,
+                room.is_caught_up,
+                room.seen.at()
+            )
         });
         let rooms: Vec<_> = rooms.collect();
         format!("waiting for {waiting:?}, open {open:?}, {rooms:?}")
