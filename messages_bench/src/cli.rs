@@ -8,6 +8,7 @@ use crate::scenario::append::AppendArgs;
 use crate::scenario::cardinality::CardinalityArgs;
 use crate::scenario::catchup::CatchupArgs;
 use crate::scenario::chat::ChatArgs;
+use crate::scenario::chat::load::LoadArgs;
 use crate::scenario::crash::CrashArgs;
 use crate::scenario::fanout::FanoutArgs;
 use crate::scenario::verify::VerifyArgs;
@@ -89,6 +90,8 @@ pub enum Command {
     /// People in conversations through kills, breaks and removals: everybody must have the same in the
     /// end, and what the server had promised.
     Chat(ChatArgs),
+    /// What chat costs: sends, deliveries, idle clients, everybody coming back at once.
+    ChatLoad(LoadArgs),
 }
 
 impl Command {
@@ -102,12 +105,14 @@ impl Command {
             Self::Cardinality(_) => "cardinality",
             Self::Crash(_) => "crash",
             Self::Chat(_) => "chat",
+            Self::ChatLoad(_) => "chat-load",
         }
     }
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 7] = ["verify", "append", "fanout", "catchup", "cardinality", "crash", "chat"];
+const NAMES: [&str; 8] =
+    ["verify", "append", "fanout", "catchup", "cardinality", "crash", "chat", "chat-load"];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.

@@ -75,8 +75,12 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 /// Runs the scenario of the command line.
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
-    let comparable =
-        !matches!(cli.command, Command::Verify(_) | Command::Crash(_) | Command::Chat(_));
+    let comparable = match cli.command {
+        Command::Verify(_) | Command::Crash(_) | Command::Chat(_) => false,
+        // Without a URL it is a server of its own.
+        Command::ChatLoad(_) => cli.common.url.is_some(),
+        _ => true,
+    };
     ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
     let rounds = cli.common.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
     let outcome = |target: &Target| Outcome { name: target.name.clone(), samples: Vec::new() };
@@ -97,6 +101,8 @@ pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
 
 async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sample> {
     let before = target.patience();
+    // Without a URL, the chat scenarios start a server of their own.
+    let running = cli.common.url.is_some().then_some(target);
     let mut sample = match &cli.command {
         Command::Verify(args) => scenario::verify::run(ctx, args, target).await?,
         Command::Append(args) => scenario::append::run(ctx, args, target).await?,
@@ -104,10 +110,8 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
         Command::Catchup(args) => scenario::catchup::run(ctx, args, target).await?,
         Command::Cardinality(args) => scenario::cardinality::run(ctx, args, target).await?,
         Command::Crash(args) => scenario::crash::run(ctx, args).await?,
-        Command::Chat(args) => {
-            let running = cli.common.url.is_some().then_some(target);
-            scenario::chat::run(ctx, args, running).await?
-        }
+        Command::Chat(args) => scenario::chat::run(ctx, args, running).await?,
+        Command::ChatLoad(args) => scenario::chat::load::run(ctx, args, running).await?,
     };
     let patience = target.patience() - before;
     if patience > 0 {

@@ -90,5 +90,8 @@ pub const BREAK: Duration = Duration::from_millis(60);
 /// How often those who come to an end look whether they can.
 pub const FINISH_POLL: Duration = Duration::from_millis(50);
 
+/// Messages that a client of the load has been told to send and has not sent yet.
+pub const ORDERS: usize = 64;
+
 /// Pinned messages of one conversation, as far as it is tried.
 pub const PINS: usize = 20;

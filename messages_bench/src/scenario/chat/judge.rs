@@ -193,7 +193,7 @@ async fn standing(
 
 /// The marks that somebody must have.
 fn expected(person: &Person, name: &str, folded: &Conversation) -> Receipt {
-    let own = folded.last_of(&person.user);
+    let own = folded.read_by(&person.user);
     let marks = person.marks.get(name).copied().unwrap_or_default();
     Receipt {
         participant: person.user.clone(),

@@ -6,6 +6,7 @@ mod cast;
 mod host;
 mod judge;
 mod known;
+pub mod load;
 mod person;
 mod rest;
 mod run;

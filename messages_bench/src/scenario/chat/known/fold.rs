@@ -19,6 +19,8 @@ pub struct Conversation {
     pub pins: BTreeSet<u64>,
     /// Who takes part, and as what.
     pub members: BTreeMap<String, String>,
+    /// Where those who came in later did so; what was before counts as read.
+    pub joins: BTreeMap<String, u64>,
     /// It has been deleted.
     pub closed: bool,
 }
@@ -165,6 +167,9 @@ impl Conversation {
     fn member(&mut self, event: &Event) -> Result<(), String> {
         let user = event.user.clone().ok_or("it names nobody")?;
         let role = event.role.clone().unwrap_or_default();
+        if event.kind == Kind::Join {
+            self.joins.insert(user.clone(), event.position);
+        }
         let was_there = match event.kind {
             Kind::Join | Kind::Role => self.members.insert(user, role).is_some(),
             _ => self.members.remove(&user).is_some(),
@@ -190,10 +195,11 @@ impl Conversation {
         messages.filter(|message| message.counts && !message.deleted)
     }
 
-    /// The last message of `user`, which they have read.
-    pub fn last_of(&self, user: &str) -> u64 {
+    /// How far `user` has read without saying so: up to their last message, or to where they came in.
+    pub fn read_by(&self, user: &str) -> u64 {
         let own = self.messages.iter().rev().find(|(_, message)| message.source == user);
-        own.map_or(0, |(position, _)| *position)
+        let own = own.map_or(0, |(position, _)| *position);
+        own.max(self.joins.get(user).copied().unwrap_or(0))
     }
 }
 
@@ -238,7 +244,7 @@ mod tests {
         assert_eq!((text(2), text(3), text(8)), (None, Some("three"), Some("in it")));
         assert!(folded.messages[&2].deleted && folded.pins.is_empty());
         assert_eq!((folded.unread(0), folded.unread(3), folded.unread(11)), (2, 1, 0));
-        assert_eq!((folded.mentions("b", 0), folded.last_of("b")), (0, 3));
+        assert_eq!((folded.mentions("b", 0), folded.read_by("b")), (0, 3));
         let (before, _) = fold(&HISTORY[..8]);
         assert_eq!((before.mentions("b", 1), before.mentions("b", 2)), (1, 0));
         assert_eq!(before.pins.len(), 1);
