@@ -402,3 +402,24 @@ pub const SEARCH_WORDS_MAX: usize = 16;
 
 /// Messages in one answer.
 pub const MESSAGES_MAX: u32 = 1_000;
+
+/// The body of a request of chat: a message with everything that comes with it.
+pub const CHAT_BODY_BYTES_MAX: usize = 256 << 10;
+
+/// What a message may grow to.
+pub const GROWN_TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Of a message that grows, this much is a part of its own.
+pub const PART_BYTES_MAX: usize = 4 << 10;
+
+/// Or what comes within this time.
+pub const PART_WAIT_MS_MAX: u64 = 50;
+
+/// The body of an import.
+pub const IMPORT_BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Messages of an import that are taken up in one step.
+pub const IMPORT_MESSAGES_AT_ONCE: usize = 500;
+
+/// Messages that a search finds where nothing else is said.
+pub const SEARCH_RESULTS_DEFAULT: u32 = 50;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     channel::Channel,
     limits::{EPHEMERAL_MEMBERS_MAX, RECENT_MESSAGES_MAX},
-    model::{Offset, Records, Standing},
+    model::{Offset, Records},
     stream::Reach,
 };
 use serde::Serialize;
@@ -305,11 +305,6 @@ impl Live {
             }
         }
         joined
-    }
-
-    /// Whether somebody takes part.
-    pub fn takes_part(&self, user: &str) -> bool {
-        self.state.people.get(user).is_some_and(|one| one.standing == Standing::Member)
     }
 }
 

@@ -108,19 +108,18 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<ConversationView, ChatError> {
         let conversation = self.conversation(name).await?;
-        {
+        let standing = {
             let live = conversation.live();
             let known = live.state.people.get(user).map(|person| person.standing);
             if live.state.closed {
                 return Err(ChatError::NotFound);
             }
-            if !matches!(known, Some(Standing::Member | Standing::Invited)) {
-                return Err(ChatError::NotAParticipant);
-            }
-        }
+            let known = known.filter(|known| matches!(known, Standing::Member | Standing::Invited));
+            known.ok_or(ChatError::NotAParticipant)?
+        };
         // Also how far they are, which is in another stream.
         self.wait(false).await?;
-        let listed = self.store.conversation_of(user, name.as_str()).await?;
+        let listed = self.store.conversation_of(user, standing, name.as_str()).await?;
         listed.map(ConversationView::listed).ok_or(ChatError::NotAParticipant)
     }
 

@@ -160,9 +160,4 @@ impl Hub {
             !quiet || presence.last_seen.is_some_and(|ms| ms > before_ms)
         });
     }
-
-    /// How many users have sockets.
-    pub fn online(&self) -> usize {
-        self.users.iter().filter(|user| !user.sockets.is_empty()).count()
-    }
 }

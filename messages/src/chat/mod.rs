@@ -33,9 +33,10 @@ pub use event::{Attachment, Event, Extra, Kind, Message};
 pub use history::{Found, Wanted};
 pub use hub::{Letters, Mailbox, Notice};
 pub use name::{ConversationName, MessageId, user};
+pub use people::Mark;
 pub use projection::Projection;
 pub use role::{Permission, Role};
-pub use seat::Seat;
+pub use seat::{Readable, Seat};
 pub use settings::{History, Joining, Reactions, Settings};
 pub use view::{
     ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReceiptView,

@@ -35,6 +35,20 @@ impl Chat {
         Ok(people)
     }
 
+    /// What somebody is to a conversation, if anything.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn person(
+        &self,
+        name: &ConversationName,
+        user: &Arc<str>,
+    ) -> Result<Option<PersonView>, ChatError> {
+        let conversation = self.conversation(name).await?;
+        let live = conversation.live();
+        Ok(live.state.people.get(user).map(|person| PersonView::of(user, person)))
+    }
+
     /// `user` has got, or read, everything up to `position`, or everything there is. Waits until that
     /// is durable if `durable` says so. Returns the position.
     ///

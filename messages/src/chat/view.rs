@@ -270,6 +270,20 @@ pub struct PersonView {
 }
 
 impl PersonView {
+    /// Of somebody.
+    #[must_use]
+    pub fn of(user: &Arc<str>, person: &Person) -> Self {
+        Self {
+            participant: user.clone(),
+            role: person.role,
+            state: person.standing.as_str(),
+            since: person.since,
+            muted: person.muted_until.is_some(),
+            muted_until: person.muted_until.filter(|until| *until < FOREVER_MS),
+            banned_until: person.banned_until,
+        }
+    }
+
     /// Of `state`, those who are `standing` to it, by name.
     #[must_use]
     pub fn all(state: &State, standing: Standing) -> Vec<Self> {
@@ -277,15 +291,7 @@ impl PersonView {
             .people
             .iter()
             .filter(|(_, person)| person.standing == standing)
-            .map(|(user, person)| Self {
-                participant: user.clone(),
-                role: person.role,
-                state: standing.as_str(),
-                since: person.since,
-                muted: person.muted_until.is_some(),
-                muted_until: person.muted_until.filter(|until| *until < FOREVER_MS),
-                banned_until: person.banned_until,
-            })
+            .map(|(user, person)| Self::of(user, person))
             .collect();
         people.sort_unstable_by(|one, other| one.participant.cmp(&other.participant));
         people

@@ -1,6 +1,7 @@
 //! HTTP: the only place that knows axum and hyper. A handler parses, makes one call, and answers.
 
 mod body;
+mod chat;
 mod content_type;
 mod cors;
 mod credentials;
@@ -226,6 +227,7 @@ fn router(app: App) -> Router {
         .route("/v1/stream/__ds", any(subscriptions::serve))
         .route("/v1/stream/__ds/", any(subscriptions::serve))
         .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
+        .merge(chat::routes())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Problem::not_found() })

@@ -56,6 +56,8 @@ struct More {
     /// How to show who one is.
     challenge: Option<&'static str>,
     retry_after_secs: Option<u64>,
+    /// When something is over.
+    until: Option<u64>,
 }
 
 impl Problem {
@@ -76,7 +78,12 @@ impl Problem {
         self
     }
 
-    fn retry_after(self, secs: u64) -> Self {
+    /// With the time, in milliseconds since 1970, at which it is over; `None` for never.
+    pub fn until(self, until_ms: Option<u64>) -> Self {
+        self.with(|more| more.until = until_ms)
+    }
+
+    pub fn retry_after(self, secs: u64) -> Self {
         self.with(|more| more.retry_after_secs = Some(secs))
     }
 
@@ -129,6 +136,7 @@ impl Problem {
             detail: &self.detail,
             offset: self.more.tail.map(|tail| tail.to_string()),
             bytes: self.more.tail.map(|tail| tail.bytes),
+            until: self.more.until,
         })
     }
 
@@ -147,6 +155,7 @@ impl Problem {
             expected: number(PRODUCER_EXPECTED_SEQ),
             received: number(PRODUCER_RECEIVED_SEQ),
             retry_after_secs: more.retry_after_secs,
+            until: more.until,
         }
     }
 
@@ -332,6 +341,8 @@ struct Document<'a> {
     offset: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
 }
 
 /// A problem where there are no headers: all that helps to go on is a member.
@@ -352,6 +363,8 @@ pub(super) struct ProblemFrame<'a> {
     received: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_secs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
 }
 
 /// A JSON document for people with a terminal: on a line of its own.
@@ -365,7 +378,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
         let Self { status, code, detail, more } = self;
-        let More { tail, closed, producer, allow, challenge, retry_after_secs } = *more;
+        let More { tail, closed, producer, allow, challenge, retry_after_secs, .. } = *more;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }

@@ -49,7 +49,7 @@ pub(super) enum Close {
 
 /// The values of the `known` parameters, decoded. Each may be given once, and no others but those
 /// of access control.
-fn parameters<'a, const N: usize>(
+pub(super) fn parameters<'a, const N: usize>(
     uri: &'a Uri,
     known: [&str; N],
 ) -> Result<[Option<Cow<'a, str>>; N], Problem> {
@@ -142,7 +142,12 @@ fn offset(text: Option<Cow<'_, str>>) -> Result<Option<Expected>, Problem> {
 }
 
 /// A whole number from 1 to `max`.
-fn number(name: &str, text: Option<Cow<'_, str>>, default: u64, max: u64) -> Result<u64, Problem> {
+pub(super) fn number(
+    name: &str,
+    text: Option<Cow<'_, str>>,
+    default: u64,
+    max: u64,
+) -> Result<u64, Problem> {
     let Some(text) = text else { return Ok(default) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let value = text.parse().ok().filter(|value| is_number && (1..=max).contains(value));

@@ -11,7 +11,7 @@ mod subscriptions;
 
 pub use chat::{
     ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
-    StoredMessage, StoredReaction, StoredReport, StoredRevision,
+    StoredMessage, StoredReaction, StoredReport, StoredRevision, chat_reads,
 };
 pub use list::{StreamEntry, StreamList};
 pub use subscriptions::{
@@ -98,6 +98,9 @@ pub enum StoreError {
     /// A row that makes no sense.
     #[error("the database holds an invalid row of stream {0:?}: {1}")]
     Corrupt(StreamId, &'static str),
+    /// A row of chat that makes no sense.
+    #[error("the database holds an invalid row of conversation {0}: {1}")]
+    CorruptConversation(String, &'static str),
     /// A database that would be gone with its connection.
     #[error("an SQLite database must be a file: sqlite:FILE")]
     NoFile,

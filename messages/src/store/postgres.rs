@@ -1,7 +1,7 @@
 //! Postgres: the user's own server, used without Redis by one server process at a time.
 
 use super::{
-    StoreError,
+    StoreError, chat,
     sql::{Migrations, SqlStore, migrator},
 };
 use futures::future::BoxFuture;
@@ -15,6 +15,7 @@ const MIGRATIONS: Migrations = &[
     (1, "streams", include_str!("../../../migrations/postgres/0001_streams.sql")),
     (2, "protocol", include_str!("../../../migrations/postgres/0002_protocol.sql")),
     (3, "subscriptions", include_str!("../../../migrations/postgres/0003_subscriptions.sql")),
+    (4, "chat", include_str!("../../../migrations/postgres/0004_chat.sql")),
 ];
 
 /// Connections for reading.
@@ -33,6 +34,14 @@ const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND g
 
 /// The advisory lock that the writing process holds: "messages" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"messages");
+
+pub(super) const WORDS: &str = "messages AS m
+    JOIN participants AS p ON p.conversation = m.conversation AND m.position > p.visible_records
+    WHERE m.search @@ plainto_tsquery('simple', $1)";
+
+impl chat::Search for Postgres {
+    const WORDS: &'static str = WORDS;
+}
 
 pub(super) async fn open(url: &str) -> Result<SqlStore<Postgres>, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("messages").options([

@@ -2,7 +2,7 @@
 //! they are opened, is in [`super::sqlite`] and [`super::postgres`].
 
 use super::{
-    Store, StoreError, rows,
+    Store, StoreError, chat, rows,
     statement::{Run, Statement, Value},
 };
 use crate::{
@@ -45,7 +45,7 @@ const ENDED: &str = "SELECT name FROM streams WHERE expires_ms <= $1 AND hidden 
 const PRODUCERS: &str =
     "SELECT stream, producer, epoch, seq, closed, results FROM producers WHERE stream IN";
 
-const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM chunks
+pub(super) const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM chunks
     WHERE stream = $1 AND at_bytes < $3 AND at_bytes >= COALESCE(
         (SELECT MAX(at_bytes) FROM chunks WHERE stream = $1 AND at_bytes <= $2), 0)
     ORDER BY at_bytes";
@@ -53,7 +53,7 @@ const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM chunks
 const SIZES: &str = "SELECT at_bytes, CAST(length(body) AS BIGINT) FROM chunks
     WHERE stream = $1 ORDER BY at_bytes DESC LIMIT $2";
 
-const REMOVE_RUN: &str =
+pub(super) const REMOVE_RUN: &str =
     "DELETE FROM chunks WHERE stream = $1 AND at_bytes >= $2 AND at_bytes < $3";
 
 const INSERT_STREAMS: &str = "INSERT INTO streams (id, name, content_type, records, bytes, tied, closed, ttl_secs, \
@@ -318,8 +318,10 @@ async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<()
         }
     }
     upsert_producers::<DB>(on, &kept).await?;
-    let chunks = kept.iter().flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
-    insert_chunks::<DB>(on, &chunks.collect::<Vec<_>>()).await
+    let lasting = kept.iter().filter(|f| !f.transient);
+    let chunks = lasting.flat_map(|f| f.chunks.iter().map(|chunk| (f.stream.id, chunk)));
+    insert_chunks::<DB>(on, &chunks.collect::<Vec<_>>()).await?;
+    chat::write::<DB>(on, flushes).await
 }
 
 async fn upsert_producers<DB: Run>(
@@ -344,7 +346,7 @@ async fn upsert_producers<DB: Run>(
     Ok(())
 }
 
-async fn insert_chunks<DB: Run>(
+pub(super) async fn insert_chunks<DB: Run>(
     on: &mut DB::Connection,
     chunks: &[(StreamId, &Chunk)],
 ) -> Result<(), StoreError> {

@@ -16,6 +16,23 @@ pub(super) enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
+/// A number as the databases know them; what is beyond all of them is as good as the greatest.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Int(integer(number))
+    }
+}
+
+impl From<Option<u64>> for Value<'_> {
+    fn from(number: Option<u64>) -> Self {
+        Self::MaybeInt(number.map(integer))
+    }
+}
+
 /// A statement and its parameters.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
@@ -59,7 +76,71 @@ impl<'a> Statement<'a> {
             recurs: rows == super::sql::ROWS_MAX,
         }
     }
+
+    /// What it says to the database.
+    pub fn text(&self) -> &str {
+        self.text.as_str()
+    }
 }
+
+/// A statement that is put together piece by piece.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    text: String,
+    values: Vec<Value<'a>>,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins with a text that has places for `values`.
+    pub fn new(text: &str, values: &[Value<'a>]) -> Self {
+        Self { text: text.to_owned(), values: values.to_vec() }
+    }
+
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// A parameter, and its place in the text.
+    pub fn value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
+        self.values.push(value.into());
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "${}", self.values.len());
+        self
+    }
+
+    /// A list of parameters between parentheses.
+    pub fn list(&mut self, values: impl IntoIterator<Item = Value<'a>>) -> &mut Self {
+        for (place, value) in values.into_iter().enumerate() {
+            self.text(if place == 0 { "(" } else { ", " }).value(value);
+        }
+        self.text(")")
+    }
+
+    /// The statement; `recurs` when there are few such texts, so that each is worth keeping its plan.
+    pub fn finish(self, recurs: bool) -> Statement<'a> {
+        Statement { text: AssertSqlSafe(self.text).into_sql_str(), values: self.values, recurs }
+    }
+}
+
+/// A row of named columns, where they are too many for a tuple: its fields have their names.
+macro_rules! columns {
+    ($(#[$attribute:meta])* $name:ident { $($column:ident: $kind:ty),* $(,)? }) => {
+        $(#[$attribute])*
+        pub(in crate::store) struct $name { $(pub $column: $kind),* }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($kind: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($column: row.try_get(stringify!($column))?),* })
+            }
+        }
+    };
+}
+pub(super) use columns;
 
 /// A row that both databases can give.
 pub(super) trait Row:

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod architecture;
+mod chat_log;
+mod chat_store;
 mod clock;
 mod crash;
 mod crowd;

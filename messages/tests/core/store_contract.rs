@@ -83,6 +83,8 @@ pub fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> 
         chunks,
         producers: Vec::new(),
         remove: false,
+        writes: Vec::new(),
+        transient: false,
         cost: 0,
     }
 }

@@ -56,7 +56,16 @@ async fn create(store: &dyn Store, streams: &[(u64, &str, u64)]) {
         let closed = (text == "b").then_some(CloseReason::Interrupted);
         let stream = StoredStream { tail, closed, ..StoredStream::new(StreamId(id), &create) };
         let (from, chunks, producers) = (None, vec![], vec![]);
-        Flush { stream, from, chunks, producers, remove: false, cost: 0 }
+        Flush {
+            stream,
+            from,
+            chunks,
+            producers,
+            remove: false,
+            writes: vec![],
+            transient: false,
+            cost: 0,
+        }
     };
     store.flush(&streams.iter().map(flush).collect::<Vec<_>>()).await.unwrap();
 }

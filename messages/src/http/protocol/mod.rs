@@ -32,6 +32,7 @@ pub(super) use headers::EXPOSED;
 use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
 pub(super) use name::{parse_name, stream_name};
 pub(super) use query::{Start, parse_start};
+pub(super) use read::read_conversation;
 use std::sync::Arc;
 
 /// Where the protocol's streams begin.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     auth::Principal,
     channel::{Channel, Status},
+    chat::Readable,
     limits::RESPONSE_BYTES_MAX,
     model::{Offset, StreamName},
     stream::{Cursor, StreamError},
@@ -33,13 +34,9 @@ pub(super) async fn read(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
-    let mut reading = app.auth.reading(principal)?;
-    let start = match query.live {
-        // A browser that comes back by itself says so in a header.
-        Some(Live::Sse) => sse::last_event_id(&parts.headers).or(query.start),
-        _ => query.start,
-    };
-    let mut reader = loop {
+    let reading = app.auth.reading(principal)?;
+    let start = start(&query, &parts.headers);
+    let reader = loop {
         let channel = app.streams.find(name).await?;
         match Reader::begin(app, channel, start, &query).await {
             // The name has just begun anew, and is found with its new life now.
@@ -47,14 +44,39 @@ pub(super) async fn read(
             reader => break reader?,
         }
     };
-    match query.live {
-        Some(Live::Sse) => Ok(reader.sse(&parts.headers, reading)),
-        Some(Live::LongPoll) => {
-            reader.wait(&mut reading).await?;
-            reader.long_poll(&parts.headers, reading).await
+    reader.answer(start, query.live, &parts.headers, reading).await
+}
+
+/// A read of the stream of a conversation, by somebody who takes part.
+pub(in crate::http) async fn read_conversation(
+    app: &App,
+    principal: Arc<Principal>,
+    readable: Readable,
+    parts: &Parts,
+) -> Result<Response, Problem> {
+    let query = Query::parse(&parts.uri)?;
+    let reading = app.auth.reading(principal)?;
+    let Readable { channel, reach, from } = readable;
+    let start = match start(&query, &parts.headers) {
+        None | Some(Start::Beginning) => Some(Start::At(from)),
+        // Not what is gone, or was before one came.
+        Some(Start::At(at)) if at.bytes < from.bytes => {
+            return Err(StreamError::Trimmed { low: from }.into());
         }
-        None if start == Some(Start::Now) => Ok(reader.now()),
-        None => reader.content(&parts.headers, None, reading).await,
+        start => start,
+    };
+    let mut reader = Reader::begin(app, channel, start, &query).await?;
+    reader.cursor = reader.cursor.within(reach);
+    reader.may_change = true;
+    reader.answer(start, query.live, &parts.headers, reading).await
+}
+
+/// Where a client begins.
+fn start(query: &Query, headers: &HeaderMap) -> Option<Start> {
+    match query.live {
+        // A browser that comes back by itself says so in a header.
+        Some(Live::Sse) => sse::last_event_id(headers).or(query.start),
+        _ => query.start,
     }
 }
 
@@ -62,6 +84,8 @@ pub(super) async fn read(
 struct Reader<'a> {
     app: &'a App,
     cursor: Cursor,
+    /// What is there now may be erased later, so nobody may keep it.
+    may_change: bool,
     status: Status,
     /// Where the client begins, as it says.
     at: Offset,
@@ -83,7 +107,25 @@ impl<'a> Reader<'a> {
             Some(Start::Now) => app.streams.status(&channel).await?.tail,
         };
         let (cursor, status) = app.streams.read(channel, at.bytes).await?;
-        Ok(Self { app, cursor, status, at, had: query.cursor })
+        Ok(Self { app, cursor, may_change: false, status, at, had: query.cursor })
+    }
+
+    async fn answer(
+        mut self,
+        start: Option<Start>,
+        live: Option<Live>,
+        headers: &HeaderMap,
+        mut reading: Reading,
+    ) -> Result<Response, Problem> {
+        match live {
+            Some(Live::Sse) => Ok(self.sse(headers, reading)),
+            Some(Live::LongPoll) => {
+                self.wait(&mut reading).await?;
+                self.long_poll(headers, reading).await
+            }
+            None if start == Some(Start::Now) => Ok(self.now()),
+            None => self.content(headers, None, reading).await,
+        }
     }
 
     fn channel(&self) -> &Channel {
@@ -166,7 +208,7 @@ impl<'a> Reader<'a> {
         insert_text(headers, header::ETAG, &etag);
         let open = self.app.auth.is_open();
         // At the end anything may come any moment.
-        let control = if end.bytes == from {
+        let control = if end.bytes == from || self.may_change {
             cache::NO_STORE
         } else {
             cache::control(channel.lifetime(), open)
@@ -179,7 +221,7 @@ impl<'a> Reader<'a> {
         if let Some(cursor) = cursor.filter(|_| !closed) {
             headers.insert(STREAM_CURSOR, cursor.into());
         }
-        if cache::is_known(asked, &etag) {
+        if cache::is_known(asked, &etag) && !self.may_change {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }

@@ -1,9 +1,23 @@
 //! The tables of chat, which the flusher writes together with the records that they come from.
 
+mod conversations;
+mod erase;
+mod messages;
+mod plans;
+mod read;
+mod receipts;
+mod retention;
+mod rows;
+mod search;
+mod send;
+mod write;
+
+pub use plans::chat_reads;
+pub(super) use search::Search;
+pub(super) use write::write;
+
 use super::StoreError;
-use crate::model::{
-    ConversationRow, Offset, ParticipantRow, Place, ReceiptRow, Standing, StreamId, Target,
-};
+use crate::model::{ConversationRow, Offset, ParticipantRow, Place, ReceiptRow, Standing, Target};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
@@ -206,10 +220,11 @@ pub trait ChatStore: Send + Sync {
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<ListedConversation>, StoreError>>;
 
-    /// The conversation of this name as `user` sees it; `None` where they are nothing to it.
+    /// The conversation of this name as `user` sees it; `None` where they are not `standing` to it.
     fn conversation_of<'a>(
         &'a self,
         user: &'a str,
+        standing: Standing,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<ListedConversation>, StoreError>>;
 

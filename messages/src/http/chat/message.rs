@@ -1,0 +1,160 @@
+//! `/messages/{message}`: one of them, and what is done with it.
+
+use super::{
+    super::{App, problem::Problem},
+    forms::{EditForm, ReportForm},
+    request::{Answer, Caller, Form, Named, OfMessage, answer},
+};
+use crate::chat::{Action, Done, MessageId};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::IntoResponse,
+};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Where a conversation is after something was done in it.
+#[derive(Serialize)]
+pub(super) struct DoneView {
+    pub position: u64,
+}
+
+pub(super) fn done(done: &Done) -> axum::response::Response {
+    answer(&DoneView { position: done.position })
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+) -> Answer {
+    Ok(answer(&app.chat.message(&caller.user, &id).await?))
+}
+
+pub(super) async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+    headers: HeaderMap,
+    Form(form): Form<EditForm>,
+) -> Answer {
+    let (text, extra, rev) = form.into_parts();
+    let rev = if_match(&headers)?.or(rev);
+    app.chat.act_on(&caller.user, &id, Action::Edit { text, extra, rev }).await?;
+    Ok(answer(&app.chat.message(&caller.user, &id).await?))
+}
+
+/// The revision that `If-Match` names, as a tag: `"3"`.
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    if text == "*" {
+        return Ok(None);
+    }
+    let bad = || Problem::bad_request("bad_header", "If-Match: must be a revision, as \"3\"");
+    text.parse().map(Some).map_err(|_| bad())
+}
+
+pub(super) async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+    uri: Uri,
+) -> Answer {
+    let [reason] = super::super::query::parameters(&uri, ["reason"])?;
+    let reason = reason.map(|reason| reason.into_owned());
+    Ok(done(&app.chat.act_on(&caller.user, &id, Action::Delete { reason }).await?))
+}
+
+/// How a message was edited.
+#[derive(Serialize)]
+struct RevisionView {
+    rev: u64,
+    text: String,
+    source: String,
+    created: u64,
+}
+
+pub(super) async fn history(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+) -> Answer {
+    let revisions = app.chat.revisions(&caller.user, &id).await?;
+    let view = |one: crate::store::StoredRevision| RevisionView {
+        rev: one.rev,
+        text: one.text,
+        source: one.source,
+        created: one.created,
+    };
+    Ok(answer(&revisions.into_iter().map(view).collect::<Vec<_>>()))
+}
+
+/// A reaction and whose it is.
+#[derive(Serialize)]
+struct ReactorView {
+    reaction: String,
+    participant: String,
+    created: u64,
+}
+
+pub(super) async fn reactions(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+) -> Answer {
+    let reactors = app.chat.reactors(&caller.user, &id).await?;
+    let view = |one: crate::store::StoredReaction| ReactorView {
+        reaction: one.reaction,
+        participant: one.participant,
+        created: one.created,
+    };
+    Ok(answer(&reactors.into_iter().map(view).collect::<Vec<_>>()))
+}
+
+type WithReaction = Named<HashMap<String, String>>;
+
+fn reaction(Named(mut named): WithReaction) -> String {
+    named.remove("reaction").unwrap_or_default()
+}
+
+pub(super) async fn react(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+    named: WithReaction,
+) -> Answer {
+    act(&app, &caller, &id, Action::React { reaction: reaction(named) }).await
+}
+
+pub(super) async fn unreact(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+    named: WithReaction,
+) -> Answer {
+    act(&app, &caller, &id, Action::Unreact { reaction: reaction(named) }).await
+}
+
+pub(super) async fn pin(State(app): State<App>, caller: Caller, message: OfMessage) -> Answer {
+    act(&app, &caller, &message.0, Action::Pin).await
+}
+
+pub(super) async fn unpin(State(app): State<App>, caller: Caller, message: OfMessage) -> Answer {
+    act(&app, &caller, &message.0, Action::Unpin).await
+}
+
+async fn act(app: &App, caller: &Caller, id: &MessageId, action: Action) -> Answer {
+    Ok(done(&app.chat.act_on(&caller.user, id, action).await?))
+}
+
+pub(super) async fn report(
+    State(app): State<App>,
+    caller: Caller,
+    OfMessage(id): OfMessage,
+    Form(form): Form<ReportForm>,
+) -> Answer {
+    app.chat.report(&caller.user, &id, &form.reason).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

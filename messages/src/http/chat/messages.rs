@@ -1,0 +1,140 @@
+//! Messages: sent, listed, found.
+
+use super::{
+    super::{
+        App,
+        problem::Problem,
+        query::{number, parameters},
+    },
+    forms::{MessageForm, count, wanted},
+    grow,
+    request::{Answer, Caller, Form, InConversation, Named, answer, parse},
+};
+use crate::{
+    chat::{ConversationName, Found, MessageId, Sent},
+    limits::{CHAT_BODY_BYTES_MAX, MESSAGES_MAX, SEARCH_RESULTS_DEFAULT},
+    model::media_type,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Uri, header},
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The answer to whoever sends: the message, and whether it had been sent before.
+#[derive(Serialize)]
+pub(in crate::http) struct SentView<'a> {
+    #[serde(flatten)]
+    message: &'a crate::chat::MessageView,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+pub(super) fn sent(sent: &Sent) -> axum::response::Response {
+    answer(&SentView { message: &sent.message, duplicate: sent.duplicate })
+}
+
+pub(super) async fn send(
+    State(app): State<App>,
+    caller: Caller,
+    InConversation(name): InConversation,
+    Form(form): Form<MessageForm>,
+) -> Answer {
+    Ok(sent(&app.chat.send(&caller.user, &name, form.message(None)).await?))
+}
+
+/// A message under a name of the client's own, or one that grows with its body.
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Named((name, txn)): Named<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let name: ConversationName = name.parse()?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content_type.is_some_and(|text| media_type(text).eq_ignore_ascii_case("text/plain")) {
+        return grow::grow(app, caller.user, name, txn, body).await;
+    }
+    let body = app.incoming(body).whole(CHAT_BODY_BYTES_MAX).await?;
+    let form: MessageForm = parse(&body)?;
+    Ok(sent(&app.chat.send(&caller.user, &name, form.message(Some(txn))).await?))
+}
+
+pub(super) async fn send_to(
+    State(app): State<App>,
+    caller: Caller,
+    Named(peer): Named<String>,
+    Form(form): Form<MessageForm>,
+) -> Answer {
+    Ok(sent(&app.chat.send_to(&caller.user, &peer, form.message(None)).await?))
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    InConversation(name): InConversation,
+    uri: Uri,
+) -> Answer {
+    Ok(answer(&app.chat.messages(&caller.user, &name, &wanted(&uri)?).await?))
+}
+
+pub(super) async fn inbox(State(app): State<App>, caller: Caller, uri: Uri) -> Answer {
+    Ok(answer(&app.chat.inbox(&caller.user, &wanted(&uri)?).await?))
+}
+
+pub(super) async fn pinned(
+    State(app): State<App>,
+    caller: Caller,
+    InConversation(name): InConversation,
+) -> Answer {
+    Ok(answer(&app.chat.pinned(&caller.user, &name).await?))
+}
+
+pub(super) async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    InConversation(name): InConversation,
+    uri: Uri,
+) -> Answer {
+    Ok(answer(&app.chat.search(&caller.user, &looked_for(&uri, Some(name))?).await?))
+}
+
+pub(super) async fn search_all(State(app): State<App>, caller: Caller, uri: Uri) -> Answer {
+    Ok(answer(&app.chat.search(&caller.user, &looked_for(&uri, None)?).await?))
+}
+
+fn looked_for(uri: &Uri, conversation: Option<ConversationName>) -> Result<Found, Problem> {
+    let [text, limit, before] = parameters(uri, ["q", "limit", "before"])?;
+    let missing = || Problem::bad_request("bad_parameter", "q: which words?");
+    let most = u64::from(MESSAGES_MAX);
+    let limit = number("limit", limit, u64::from(SEARCH_RESULTS_DEFAULT), most)? as u32;
+    let (text, before) = (text.ok_or_else(missing)?.into_owned(), count("before", before)?);
+    Ok(Found { conversation, text, before, limit })
+}
+
+/// A complaint.
+#[derive(Serialize)]
+struct ReportView {
+    message: String,
+    participant: Arc<str>,
+    reason: String,
+    created: u64,
+}
+
+pub(super) async fn reports(
+    State(app): State<App>,
+    caller: Caller,
+    InConversation(name): InConversation,
+) -> Answer {
+    let reports = app.chat.reports(&caller.user, &name).await?;
+    let view = |report: crate::store::StoredReport| ReportView {
+        message: MessageId { conversation: name.clone(), position: report.position }.to_string(),
+        participant: report.participant.into(),
+        reason: report.reason,
+        created: report.created,
+    };
+    Ok(answer(&reports.into_iter().map(view).collect::<Vec<_>>()))
+}
