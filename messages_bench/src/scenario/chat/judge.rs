@@ -214,11 +214,11 @@ fn marks(run: &Run, people: &[Person], folds: &BTreeMap<String, Conversation>, h
             let known = told.get(&person.user).copied().unwrap_or_default();
             tells(run, &person.user, &format!("marks in {name}"), &(delivered, read), &known);
             let differs = |(user, mark): &(&String, &(u64, u64))| {
-                !room.receipts.is_empty() && room.receipts.get(*user) != Some(*mark)
+                room.mark(user).is_some_and(|known| known != **mark)
             };
             let differing = told.iter().filter(|(user, _)| folded.members.contains_key(*user));
             if let Some((user, mark)) = differing.into_iter().find(differs) {
-                let known = room.receipts.get(user);
+                let known = room.mark(user);
                 let text = format!("{name}: {user} has {mark:?}, frames told {known:?}");
                 run.faults.add(&person.user, Fault::new("frames tell other marks", text));
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
-use super::super::wire::{Frame, FrameKind, Receipt, position};
+use super::super::wire::{Event, Frame, FrameKind, Kind, Receipt, position};
 use super::{Fault, Seen, Truth};
 
 /// How often somebody was added to a conversation again, as far as it was asked for. Whoever has been
@@ -34,8 +34,10 @@ pub struct Room {
     pub truth: Arc<Truth>,
     /// Whether this user may see it.
     pub access: Arc<Access>,
-    /// How far others have come: delivered, read.
-    pub receipts: BTreeMap<String, (u64, u64)>,
+    /// How far others have come, as frames tell: delivered, read.
+    receipts: BTreeMap<String, (u64, u64)>,
+    /// How far others have come, as events imply: whoever sends has read what was before.
+    implied: BTreeMap<String, u64>,
     /// The server says that the user takes part, so there is a subscription or will be one.
     pub is_member: bool,
     /// There is a subscription on this connection.
@@ -59,12 +61,13 @@ impl Inbox {
         rooms: impl IntoIterator<Item = (String, Arc<Truth>, Arc<Access>)>,
     ) -> Self {
         let room = |(name, truth, access)| {
-            let (receipts, seen) = (BTreeMap::new(), Seen::new(user));
+            let (receipts, implied, seen) = (BTreeMap::new(), BTreeMap::new(), Seen::new(user));
             let room = Room {
                 seen,
                 truth,
                 access,
                 receipts,
+                implied,
                 is_member: false,
                 is_open: false,
                 is_caught_up: false,
@@ -146,10 +149,19 @@ impl Inbox {
 impl Room {
     /// Whether everything up to a position has come, and these marks of others: delivered, read.
     pub fn has_all(&self, position: u64, marks: &BTreeMap<String, (u64, u64)>) -> bool {
-        let knows = |(user, mark): (&String, _)| self.receipts.get(user) == Some(mark);
-        // In large conversations there are none.
-        let has_marks = self.receipts.is_empty() || marks.iter().all(knows);
-        self.is_caught_up && self.seen.at() >= position && has_marks
+        let knows =
+            |(user, mark): (&String, &(u64, u64))| self.mark(user).is_none_or(|m| m == *mark);
+        self.is_caught_up && self.seen.at() >= position && marks.iter().all(knows)
+    }
+
+    /// How far somebody has come: delivered, read. None where the conversation is too large to tell.
+    pub fn mark(&self, user: &str) -> Option<(u64, u64)> {
+        if self.receipts.is_empty() {
+            return None;
+        }
+        let (delivered, read) = self.receipts.get(user).copied().unwrap_or_default();
+        let implied = self.implied.get(user).copied().unwrap_or_default();
+        Some((delivered.max(implied), read.max(implied)))
     }
 
     fn begin(&mut self, offset: &str) -> Vec<Fault> {
@@ -171,9 +183,26 @@ impl Room {
                 faults.push(Fault::new("delivered behind the end of access", text));
             }
             faults.extend(self.seen.take(&self.truth, message.get()).err());
+            self.imply();
         }
         faults.extend(self.seen.stands(offset));
         faults
+    }
+
+    /// What the last event says of how far somebody has come.
+    fn imply(&mut self) {
+        let last = self.seen.at().checked_sub(1).and_then(|at| self.seen.log().get(at as usize));
+        let Some(Event { kind, source, user, position, .. }) = last.map(|entry| &entry.event)
+        else {
+            return;
+        };
+        let who = match (kind, user) {
+            (Kind::Message, _) => source,
+            (Kind::Join, Some(user)) => user,
+            _ => return,
+        };
+        let known = self.implied.entry(who.clone()).or_default();
+        *known = (*known).max(*position);
     }
 
     /// The subscription is over.
@@ -273,6 +302,10 @@ mod tests {
         };
         assert!(take(&mut inbox, &[&marks(3, 2), &marks(3, 3)]).is_empty());
         assert_eq!(take(&mut inbox, &[&marks(4, 2)]), ["a mark went back"]);
+        let message = LEAVE.replace(r#""position":2"#, r#""position":2,"source":"cy""#);
+        assert!(take(&mut inbox, &[BEGIN, &message]).is_empty());
+        let room = &inbox.rooms()["team"];
+        assert_eq!((room.mark("al"), room.mark("cy")), (Some((4, 3)), Some((2, 2))));
     }
 
     #[test]

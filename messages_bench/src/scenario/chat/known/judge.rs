@@ -74,6 +74,11 @@ pub fn judge_deed(deed: &Deed, log: &[Arc<Entry>]) -> Option<Fault> {
         let event = &entry.event;
         event.kind == deed.kind && event.target == Some(deed.target) && event.source == deed.user
     });
+    // To delete what is gone is no event, and is told the end of the log.
+    let is_gone = |entry: &Arc<Entry>| {
+        entry.event.kind == Kind::Delete && entry.event.target == Some(deed.target)
+    };
+    let right = right || deed.kind == Kind::Delete && log.iter().take(at + 1).any(is_gone);
     let found = log.get(at).map(|entry| &entry.raw);
     let wrong = || Fault::new("what was done is not there", format!("{deed:?}, but {found:?}"));
     (!right).then(wrong)
@@ -206,10 +211,13 @@ mod tests {
             Deed { position: 5, ..deed.clone() },
             Deed { position: 6, ..deed.clone() },
             Deed { target: 3, ..deed.clone() },
-            Deed { user: "bo".into(), ..deed },
+            Deed { user: "bo".into(), ..deed.clone() },
         ] {
             assert!(judge_deed(&wrong, &log(&LOG)).is_some(), "{wrong:?}");
         }
+        let late = Deed { user: "bo".into(), kind: Kind::Delete, position: 5, ..deed.clone() };
+        assert_eq!(judge_deed(&late, &log(&LOG)), None, "it was gone");
+        assert!(judge_deed(&Deed { position: 4, ..late }, &log(&LOG)).is_some());
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod truth;
 
 pub use fault::{Fault, Tally};
 pub use fold::Conversation;
-pub use inbox::{Access, Inbox};
+pub use inbox::{Access, Inbox, Room};
 pub use judge::{Deed, Drafts, Logs, compare, erased, judge_deed, judge_drafts};
 pub use marks::Marks;
 pub use outbox::{Draft, Outbox};

@@ -2,6 +2,7 @@
 //! back after every break.
 
 mod acts;
+mod answers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use serde_json::json;
 use tokio::select;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::known::{Deed, Fault, Inbox, Marks, Outbox};
+use super::known::{Deed, Fault, Inbox, Marks, Outbox, Room};
 use super::run::{End, Run, count};
 use super::socket::{Lost, Socket};
-use super::wire::{Frame, FrameKind, Kind, Message};
+use super::wire::Kind;
 use crate::limits;
 use crate::random::Random;
 use crate::scenario::phase::{Listener, Phase};
@@ -246,17 +247,19 @@ impl Person {
         Ok(())
     }
 
-    /// Whether they are quiet and have everything.
+    /// Whether they are quiet and have everything, or have waited for that long enough.
     fn is_done(&self) -> bool {
-        if !self.is_quiet || !self.waiting.is_empty() {
-            return false;
-        }
+        let is_quiet = self.is_quiet && self.waiting.is_empty();
         match &*self.run.end.borrow() {
             End::Open => false,
             End::Late => true,
-            End::Heads(heads) => self.inbox.rooms().iter().all(|(name, room)| {
-                !room.is_member || room.has_all(heads[name].position, &heads[name].marks)
-            }),
+            End::Heads(heads) => {
+                let mut rooms = self.inbox.rooms().iter().filter(|(_, room)| room.is_member);
+                let has_all = |(name, room): (&String, &Room)| {
+                    room.has_all(heads[name].position, &heads[name].marks)
+                };
+                is_quiet && rooms.all(has_all)
+            }
         }
     }
 
@@ -273,109 +276,6 @@ impl Person {
         });
         let rooms: Vec<_> = rooms.collect();
         format!("waiting for {waiting:?}, open {open:?}, {rooms:?}")
-    }
-
-    fn take(&mut self, text: &str) {
-        let frame: Frame<'_> = match serde_json::from_str(text) {
-            Ok(frame) => frame,
-            Err(error) => return self.fault(Fault::new("no frame", format!("{error}: {text}"))),
-        };
-        let faults = self.inbox.take(&frame);
-        self.run.faults.add_all(&self.user, faults);
-        let counts = &self.run.counts;
-        match frame.kind {
-            FrameKind::Data => {
-                counts.events.fetch_add(frame.messages.len() as u64, Ordering::Relaxed);
-            }
-            FrameKind::Typing => count(&counts.typing),
-            FrameKind::Receipts => count(&counts.receipts),
-            FrameKind::Sent | FrameKind::Done | FrameKind::Following => self.answered(&frame),
-            FrameKind::Error if frame.sub.is_none() => self.refused(&frame),
-            _ => (),
-        }
-    }
-
-    fn waited(&mut self, frame: &Frame<'_>) -> Option<Waiting> {
-        let waiting = frame.id.and_then(|id| self.waiting.remove(&id));
-        if waiting.is_none() {
-            let text = format!("{:?} {:?} {}", frame.kind, frame.id, frame.problem());
-            self.fault(Fault::new("an answer to nothing", text));
-        }
-        waiting
-    }
-
-    fn answered(&mut self, frame: &Frame<'_>) {
-        let wrong = |waiting| Fault::new("a wrong answer", format!("{frame:?} to {waiting:?}"));
-        let fault = match (self.waited(frame), frame.kind) {
-            (Some(Waiting::Message(number)), FrameKind::Sent) => {
-                self.acknowledged(number, frame).err()
-            }
-            (Some(Waiting::Act { conversation, kind, target, reaction }), FrameKind::Done) => {
-                count(&self.run.counts.deeds);
-                if let (Kind::React, Some(reaction)) = (kind, reaction) {
-                    self.reacted.push((conversation.clone(), target, reaction));
-                }
-                let user = self.user.clone();
-                let deed = |position| Deed { user, conversation, kind, target, position };
-                self.deeds.extend(frame.position.map(deed));
-                None
-            }
-            (Some(Waiting::Mark { conversation, marks }), FrameKind::Done) => {
-                self.settled.insert(conversation, marks);
-                None
-            }
-            (Some(Waiting::Follow), FrameKind::Following) | (None, _) => None,
-            (Some(waiting), _) => Some(wrong(waiting)),
-        };
-        fault.into_iter().for_each(|fault| self.fault(fault));
-    }
-
-    fn acknowledged(&mut self, number: u64, frame: &Frame<'_>) -> Result<(), Fault> {
-        let answer = frame.message.map(|raw| serde_json::from_str::<Message>(raw.get()));
-        let Some(Ok(answer)) = answer else {
-            return Err(Fault::new("acknowledged without a message", format!("{frame:?}")));
-        };
-        let first = self.outbox.open().contains(&number);
-        count(match (first, frame.duplicate) {
-            (true, false) => &self.run.counts.sent,
-            (true, true) => &self.run.counts.found,
-            (false, _) => &self.run.counts.late,
-        });
-        self.outbox.sent(number, &answer, frame.duplicate).map_or(Ok(()), Err)
-    }
-
-    /// A request was refused; that can be right when others were faster.
-    fn refused(&mut self, frame: &Frame<'_>) {
-        let Some(waiting) = self.waited(frame) else {
-            return;
-        };
-        let status = frame.status.unwrap_or(0);
-        let is_busy = frame.retry_after_secs.is_some() || matches!(status, 429 | 503);
-        let drifts = |room: &String| self.drifts.contains(room);
-        let right = match &waiting {
-            _ if is_busy => true,
-            Waiting::Message(number) => {
-                let room = self.outbox.drafts().get(number).map(|draft| &draft.conversation);
-                room.is_some_and(drifts) && status == 403
-            }
-            Waiting::Act { conversation, .. } => {
-                status == 403 && drifts(conversation) || matches!(status, 404 | 409 | 410 | 412)
-            }
-            Waiting::Mark { conversation, .. } => status == 403 && drifts(conversation),
-            Waiting::Follow => false,
-        };
-        if let Waiting::Message(number) = waiting
-            && !is_busy
-        {
-            let fault = self.outbox.refused(number).filter(|_| !right);
-            fault.into_iter().for_each(|fault| self.fault(fault));
-        }
-        if right {
-            count(&self.run.counts.refused);
-        } else {
-            let text = format!("{} to {waiting:?}", frame.problem());
-            self.fault(Fault::new("refused without a reason", text));
-        }
     }
 }
 
