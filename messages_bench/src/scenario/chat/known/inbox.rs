@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value};
 
 use super::super::wire::{Event, Frame, FrameKind, Kind, Receipt, position};
-use super::{Fault, Seen, Truth};
+use super::{Entry, Fault, Seen, Truth};
 
 /// How often somebody was added to a conversation again, as far as it was asked for. Whoever has been
 /// removed more often than that must see nothing more.
@@ -191,11 +191,10 @@ impl Room {
 
     /// What the last event says of how far somebody has come.
     fn imply(&mut self) {
-        let last = self.seen.at().checked_sub(1).and_then(|at| self.seen.log().get(at as usize));
-        let Some(Event { kind, source, user, position, .. }) = last.map(|entry| &entry.event)
-        else {
+        let Some(Entry { event, .. }) = self.seen.last() else {
             return;
         };
+        let Event { kind, source, user, position, .. } = event;
         let who = match (kind, user) {
             (Kind::Message, _) => source,
             (Kind::Join, Some(user)) => user,

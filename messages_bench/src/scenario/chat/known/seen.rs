@@ -62,8 +62,7 @@ impl Seen {
         };
         let same = begins == wanted && (wanted != self.at || wanted == 0 || offset == self.offset);
         let text = format!("begins at {offset} instead of {wanted} (of {})", self.offset);
-        // Whatever it brings is compared from there on.
-        self.at = begins.min(self.log.len() as u64);
+        self.at = begins;
         offset.clone_into(&mut self.offset);
         (!same).then(|| Fault::new("a subscription begins elsewhere", text))
     }
@@ -76,24 +75,33 @@ impl Seen {
             None => Arc::new(Entry::read(raw)?),
         };
         let came = entry.event.position;
-        if came != due {
-            let kind = if came > due { "gap" } else { "came again, or out of order" };
-            // One fault for each gap, not for everything behind it.
-            self.at = came.min(self.log.len() as u64);
-            return Err(Fault::new(kind, format!("position {came} where {due} was due: {raw}")));
-        }
+        // One fault for each gap, not for everything behind it.
+        self.at = came;
         let entry = truth.saw(entry)?;
-        self.at = due;
-        let at = due as usize - 1;
-        if at == self.log.len() {
-            if entry.event.ends_access(&self.user) {
-                self.ends.push(due);
+        match self.place(came) {
+            Ok(at) => self.log[at] = entry,
+            Err(at) => {
+                if entry.event.ends_access(&self.user) {
+                    self.ends.push(came);
+                }
+                self.log.insert(at, entry);
             }
-            self.log.push(entry);
-        } else {
-            self.log[at] = entry;
         }
-        Ok(())
+        if came == due {
+            return Ok(());
+        }
+        let kind = if came > due { "gap" } else { "came again, or out of order" };
+        Err(Fault::new(kind, format!("position {came} where {due} was due: {raw}")))
+    }
+
+    /// Where the event at a position is in the log, or would be.
+    fn place(&self, position: u64) -> Result<usize, usize> {
+        self.log.binary_search_by_key(&position, |entry| entry.event.position)
+    }
+
+    /// The event that came last.
+    pub fn last(&self) -> Option<&Entry> {
+        self.place(self.at).ok().map(|at| &*self.log[at])
     }
 
     /// The server says that everything up to `offset` has been sent, which `take` got.
@@ -129,8 +137,10 @@ mod tests {
         assert!(read(&mut seen, &truth, &[1, 2, 3]).is_empty());
         assert_eq!(seen.stands(&offset(3)), None);
         assert!(seen.stands(&offset(2)).is_some());
-        assert_eq!(read(&mut seen, &truth, &[5]), ["gap"]);
-        assert_eq!(read(&mut seen, &truth, &[3]), ["came again, or out of order"]);
+        assert_eq!(read(&mut seen, &truth, &[5, 6]), ["gap"]);
+        assert_eq!(read(&mut seen, &truth, &[3, 4]), ["came again, or out of order"]);
+        let positions: Vec<_> = seen.log().iter().map(|entry| entry.event.position).collect();
+        assert_eq!(positions, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
