@@ -124,6 +124,25 @@ pub struct Config {
     #[arg(long, env = "READS_PER_PRINCIPAL_MAX", default_value_t = 0, value_name = "COUNT")]
     pub reads_per_principal_max: u32,
 
+    /// Messages a minute that one user may send to conversations. More get 429. 0 for no limit.
+    #[arg(long, env = "MESSAGES_PER_MIN_MAX", default_value_t = 0, value_name = "COUNT")]
+    pub messages_per_min_max: u32,
+
+    /// Media types that messages of conversations may have attached, separated by commas, for example
+    /// `image/*,application/pdf`.
+    #[arg(
+        long,
+        env = "ATTACHMENT_TYPES",
+        default_value = "*/*",
+        value_name = "TYPES",
+        value_delimiter = ','
+    )]
+    pub attachment_types: Vec<String>,
+
+    /// Bytes that an attachment may say it has. The files themselves are elsewhere.
+    #[arg(long, env = "ATTACHMENT_BYTES_MAX", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub attachment_bytes_max: u64,
+
     /// Bytes a second that all readers together take from the database, so that those who catch up
     /// leave it and the network to producers and live readers. 0 for no limit.
     #[arg(long, env = "CATCHUP_BYTES_PER_SEC_MAX", default_value_t = 0, value_name = "BYTES")]

@@ -15,6 +15,7 @@ pub struct Quotas {
     requests: Option<Rate<DefaultClock>>,
     creations: Option<Rate<DefaultClock>>,
     reads: Option<Reads>,
+    messages: Option<Rate<DefaultClock>>,
 }
 
 /// A principal has had its share for now.
@@ -36,6 +37,8 @@ pub enum Share {
     Creations,
     /// Reads that are open at once.
     Reads,
+    /// Messages to conversations a minute.
+    Messages,
 }
 
 impl Share {
@@ -44,6 +47,7 @@ impl Share {
             Self::Requests => "too many requests in this time",
             Self::Creations => "too many new streams in this time",
             Self::Reads => "too many open reads",
+            Self::Messages => "too many messages in this time",
         }
     }
 
@@ -52,6 +56,7 @@ impl Share {
             Self::Requests => "--requests-per-sec-max",
             Self::Creations => "--creations-per-min-max",
             Self::Reads => "--reads-per-principal-max",
+            Self::Messages => "--messages-per-min-max",
         }
     }
 }
@@ -59,7 +64,12 @@ impl Share {
 impl Quotas {
     /// So many for each principal.
     #[must_use]
-    pub fn new(requests_per_sec: u32, creations_per_min: u32, reads: u32) -> Self {
+    pub fn new(
+        requests_per_sec: u32,
+        creations_per_min: u32,
+        reads: u32,
+        messages_per_min: u32,
+    ) -> Self {
         let rate = |what, count, period, burst| {
             let (count, burst) = (NonZeroU32::new(count)?, NonZeroU32::new(burst)?);
             Some(Rate::new(what, count, period, burst, DefaultClock::default()))
@@ -70,6 +80,7 @@ impl Quotas {
             requests: rate(Share::Requests, requests_per_sec, second, burst),
             creations: rate(Share::Creations, creations_per_min, minute, creations_per_min),
             reads: (reads > 0).then(|| Reads { open: Arc::default(), max: reads }),
+            messages: rate(Share::Messages, messages_per_min, minute, messages_per_min),
         }
     }
 
@@ -89,6 +100,14 @@ impl Quotas {
         self.creations.as_ref().map_or(Ok(()), |rate| rate.take(subject))
     }
 
+    /// Counts a message that `subject` sends to a conversation.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub fn message(&self, subject: &Arc<str>) -> Result<(), Exceeded> {
+        self.messages.as_ref().map_or(Ok(()), |rate| rate.take(subject))
+    }
+
     /// Whether creations are counted, so that it is worth to find out whether something is one.
     #[must_use]
     pub fn counts_creations(&self) -> bool {
@@ -106,7 +125,7 @@ impl Quotas {
 
     /// Forgets principals that have not been seen for a while.
     pub fn sweep(&self) {
-        for rate in [&self.requests, &self.creations].into_iter().flatten() {
+        for rate in [&self.requests, &self.creations, &self.messages].into_iter().flatten() {
             rate.limiter.retain_recent();
             rate.limiter.shrink_to_fit();
         }
@@ -208,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_when_its_read_ends() {
-        let quotas = Quotas::new(0, 0, 2);
+        let quotas = Quotas::new(0, 0, 2, 0);
         let (alice, bob) = (subject("alice"), subject("bob"));
         let first = quotas.read(&alice).expect("free");
         let second = quotas.read(&alice).expect("free");
@@ -223,13 +242,13 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let quotas = Quotas::new(0, 0, 0);
+        let quotas = Quotas::new(0, 0, 0, 0);
         let alice = subject("alice");
         for _ in 0..10_000 {
             assert_eq!((quotas.request(&alice), quotas.creation(&alice)), (Ok(()), Ok(())));
         }
         assert!(quotas.read(&alice).expect("no limit").is_none());
-        let fast = Quotas::new(u32::MAX, u32::MAX, u32::MAX);
+        let fast = Quotas::new(u32::MAX, u32::MAX, u32::MAX, u32::MAX);
         assert_eq!(fast.request(&alice), Ok(()));
     }
 }

@@ -4,12 +4,12 @@ use crate::{
     auth::Auth,
     budget::Budget,
     channel::WindowMemory,
-    chat::{Chat, Projection},
+    chat::{AttachmentRules, Chat, Projection},
     clock::{Clock, SystemClock},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
-    http::{self, App, Gate},
+    http::{self, App, Gate, Services},
     journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
     limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
@@ -104,23 +104,21 @@ impl Server {
         });
         // What it loads is no part of the start: requests about subscriptions wait for it.
         tokio::spawn(subscriptions.clone().run(first));
-        let chat = Chat::new(streams.clone(), store.clone(), clock);
+        let chat = Chat::new(streams.clone(), store.clone(), clock, attachments(config));
         let stop_chat = CancellationToken::new();
         let chat_keeper = tokio::spawn(chat.clone().run(stop_chat.clone()));
 
         let stop_productions = CancellationToken::new();
         let productions = Arc::new(Productions::new(streams.clone(), stop_productions.clone()));
         let send_away = CancellationToken::new();
-        let app = App::new(
+        let services = Services {
             streams,
             productions,
-            subscriptions.clone(),
+            subscriptions: subscriptions.clone(),
             chat,
-            Gate::new(auth, quotas),
-            address,
-            config,
-            send_away.clone(),
-        );
+            auth: Gate::new(auth, quotas),
+        };
+        let app = App::new(services, address, config, send_away.clone());
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -342,7 +340,13 @@ fn quotas(config: &Config) -> Quotas {
         config.requests_per_sec_max,
         config.creations_per_min_max,
         config.reads_per_principal_max,
+        config.messages_per_min_max,
     )
+}
+
+fn attachments(config: &Config) -> AttachmentRules {
+    let (types, bytes_max) = (config.attachment_types.clone(), config.attachment_bytes_max);
+    AttachmentRules { types, bytes_max }
 }
 
 async fn sweep(streams: Arc<Streams>, quotas: Arc<Quotas>) {

@@ -166,7 +166,9 @@ CREATE TABLE reports (
 -- The words of all complete messages. The rowid is the number of the conversation and, in its lower
 -- 32 bits, the position, so that one conversation is one range. The text itself is only in `messages`,
 -- and the triggers hand it out again when its words go away.
-CREATE VIRTUAL TABLE message_search USING fts5 (text, content = '', columnsize = 0);
+CREATE VIRTUAL TABLE message_search USING fts5 (
+    text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 0'
+);
 -- What goes away is overwritten, and not only marked.
 INSERT INTO message_search (message_search, rank) VALUES ('secure-delete', 1);
 
@@ -192,3 +194,22 @@ WHEN old.streaming = 0 AND old.text <> '' BEGIN
         SELECT 'delete', (number << 32) | old.position, old.text
         FROM conversations WHERE name = old.conversation;
 END;
+
+-- What the planner has to know and would not find out by itself: how many rows there are of each value,
+-- from the first column of an index on. Otherwise it takes all conversations for short ones.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('conversations', 'conversations', '10000 1'),
+    ('participants', 'participants', '100000 10 1'),
+    ('participants', 'participants_of', '100000 100 50 1'),
+    ('messages', 'messages', '10000000 1000 1'),
+    ('messages', 'messages_txn', '1000000 100 20 1'),
+    ('messages', 'messages_thread', '1000000 100 10 1 1'),
+    ('messages', 'messages_source', '10000000 1000 100 1'),
+    ('messages', 'messages_reply_to', '1000000 100 2 1'),
+    ('messages', 'messages_created', '10000000 1000 2 1'),
+    ('messages', 'messages_deleted', '100000 10 1'),
+    ('messages', 'messages_streaming', '10 1 1'),
+    ('mentions', 'mentions', '1000000 100 1 1'),
+    ('mentions', 'mentions_of', '1000000 100 10 1');
+ANALYZE sqlite_schema;

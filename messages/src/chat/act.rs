@@ -3,35 +3,18 @@
 use super::{
     Chat, ChatError,
     conversation::{Asked, Conversation, Live},
-    decide::{Action, Facts, Known, NewMessage, decide, found, found_direct},
+    decide::{Action, Facts, Known, NewMessage, decide},
     event::{Event, Kind},
-    hub::Notice,
-    name::{self, ConversationName, MessageId},
-    settings::Settings,
-    state::State,
-    view::{ConversationView, MessageView},
+    name::{ConversationName, MessageId},
+    view::MessageView,
 };
 use crate::{
     model::{CloseReason, Expected, Offset, Target},
-    store::StoredMessage,
-    stream::{Addition, NewStream, PendingAppend, StreamError},
+    store::{MessageQuery, StoredMessage},
+    stream::{Addition, PendingAppend, StreamError},
 };
-use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::MutexGuard;
-
-/// A conversation that somebody wants to begin.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NewConversation {
-    /// What it is to be called; `None` for anything.
-    pub name: Option<ConversationName>,
-    /// Its title.
-    pub title: Option<String>,
-    /// Who takes part, beside its owner.
-    pub participants: Vec<String>,
-    /// Its settings.
-    pub settings: Option<Value>,
-}
 
 /// What has been done.
 #[derive(Clone, Debug)]
@@ -63,109 +46,6 @@ pub struct Begun {
 }
 
 impl Chat {
-    /// Begins a conversation.
-    ///
-    /// # Errors
-    /// There is one of this name, or it cannot be so.
-    pub async fn create(
-        &self,
-        owner: &Arc<str>,
-        new: NewConversation,
-    ) -> Result<ConversationView, ChatError> {
-        let name = new.name.unwrap_or_else(ConversationName::random);
-        if name.is_direct() {
-            return Err(ChatError::Invalid(
-                "names that begin with dm- are the server's own".into(),
-            ));
-        }
-        let settings = match new.settings {
-            Some(patch) => Settings::default().patched(patch)?,
-            None => Settings::default(),
-        };
-        let kind = found(owner, new.title, settings, &new.participants)?;
-        let conversation = self.begin(name, owner, kind).await?.ok_or(ChatError::Exists)?;
-        let live = conversation.live();
-        let person = live.state.member(owner).ok_or(ChatError::NotAParticipant)?;
-        Ok(ConversationView::fresh(&live.state, person))
-    }
-
-    /// Begins a conversation with its first event; `None` where there is one.
-    async fn begin(
-        &self,
-        name: ConversationName,
-        owner: &Arc<str>,
-        kind: Kind,
-    ) -> Result<Option<Arc<Conversation>>, ChatError> {
-        let cell = self.cell(&name);
-        let mut begun = None;
-        let found = cell.get_or_try_init(|| async {
-            let state = State::new(name.text().clone());
-            let (source, created) = (owner.clone(), self.clock.now_ms());
-            let event =
-                Event { kind, conversation: state.name.clone(), position: 1, source, created };
-            let body = serde_json::to_vec(&event)
-                .map_err(|error| ChatError::Invalid(error.to_string()))?;
-            let new = NewStream {
-                body: body.into(),
-                ..NewStream::empty(name.stream()?, "application/json")
-            };
-            let ensured = match self.streams.ensure(new).await {
-                Ok(ensured) if ensured.created => ensured,
-                Ok(_) | Err(StreamError::Differs(_)) => return Err(ChatError::Exists),
-                Err(error) => return Err(error.into()),
-            };
-            let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
-            let events = [(Arc::new(event), ensured.status.tail)];
-            conversation.take_up_first(&events);
-            let conversation = Arc::new(conversation);
-            begun = Some((conversation.clone(), Live::joined(&events)));
-            Ok::<_, ChatError>(conversation)
-        });
-        let found = found.await.map(drop);
-        drop(cell);
-        match found {
-            Ok(()) => {}
-            Err(ChatError::Exists) => {
-                self.forget_empty(&name);
-                return Ok(None);
-            }
-            Err(error) => {
-                self.forget_empty(&name);
-                return Err(error);
-            }
-        }
-        Ok(begun.map(|(conversation, joined)| {
-            self.announce(&name, &joined);
-            conversation
-        }))
-    }
-
-    /// Tells users that they have come into a conversation.
-    fn announce(&self, name: &ConversationName, joined: &[Arc<str>]) {
-        for user in joined {
-            self.hub.tell(user, &Notice::Joined(name.clone()));
-        }
-    }
-
-    /// The conversation that two users have with each other, which begins with this where there is
-    /// none.
-    pub(super) async fn direct(
-        &self,
-        user: &Arc<str>,
-        peer: &str,
-    ) -> Result<Arc<Conversation>, ChatError> {
-        let peer: Arc<str> = name::user(peer)?.into();
-        let name = ConversationName::direct(user, &peer);
-        match self.conversation(&name).await {
-            Err(ChatError::NotFound) => {}
-            found => return found,
-        }
-        match self.begin(name.clone(), user, found_direct(user, &peer)).await? {
-            Some(conversation) => Ok(conversation),
-            None => self.conversation(&name).await,
-        }
-    }
-
     /// Sends a message to a conversation.
     ///
     /// # Errors
@@ -311,7 +191,11 @@ impl Chat {
         action: Action,
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
+        self.attachments.check(&action)?;
         let asked = Asked::of(conversation.name().as_str(), &action, target);
+        if matches!(action, Action::Send(_)) {
+            self.remember_last(conversation, user).await?;
+        }
         let (turn, facts) = loop {
             let (floor, unknown) = {
                 let live = conversation.live();
@@ -394,6 +278,29 @@ impl Chat {
             conversation.forget_stored();
         }
         Ok(begun(Some(pending), placed.events))
+    }
+
+    /// Where members have to wait between two messages: finds out when `user` sent the last one, if
+    /// that was before the conversation was loaded.
+    async fn remember_last(
+        &self,
+        conversation: &Conversation,
+        user: &Arc<str>,
+    ) -> Result<(), ChatError> {
+        {
+            let live = conversation.live();
+            let known = live.state.member(user).is_none_or(|person| person.sent_ms.is_some());
+            if known || live.state.settings.slow_secs == 0 {
+                return Ok(());
+            }
+        }
+        let query = MessageQuery::last_of(conversation.name().text(), user);
+        let last = self.store.messages(&query).await?;
+        let sent_ms = last.first().map_or(0, |message| message.created);
+        if let Some(person) = conversation.live().state.people.get_mut(user) {
+            person.sent_ms.get_or_insert(sent_ms);
+        }
+        Ok(())
     }
 
     /// What the tables know of messages.

@@ -6,16 +6,14 @@ use super::{
     decide::message_of,
     name::{ConversationName, MessageId},
     role::Permission,
-    view::{ConversationView, MessageView, UnreadView},
+    view::{ConversationView, MessageView, ReactorView, ReportView, RevisionView, UnreadView},
 };
 use crate::{
     limits::{
         LIST_CONVERSATIONS_MAX, REACTORS_MAX, REASON_BYTES_MAX, REPORTS_MAX, SEARCH_WORDS_MAX,
     },
     model::{Standing, Target},
-    store::{
-        MessageQuery, SearchQuery, StoredMessage, StoredReaction, StoredReport, StoredRevision,
-    },
+    store::{MessageQuery, SearchQuery, StoredMessage},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -259,9 +257,10 @@ impl Chat {
         &self,
         user: &str,
         id: &MessageId,
-    ) -> Result<Vec<StoredRevision>, ChatError> {
+    ) -> Result<Vec<RevisionView>, ChatError> {
         self.seen_message(user, id).await?;
-        Ok(self.store.revisions(&id.target()).await?)
+        let revisions = self.store.revisions(&id.target()).await?;
+        Ok(revisions.into_iter().map(RevisionView::from).collect())
     }
 
     /// Who has reacted to a message, and how.
@@ -272,9 +271,10 @@ impl Chat {
         &self,
         user: &str,
         id: &MessageId,
-    ) -> Result<Vec<StoredReaction>, ChatError> {
+    ) -> Result<Vec<ReactorView>, ChatError> {
         self.seen_message(user, id).await?;
-        Ok(self.store.reactors(&id.target(), REACTORS_MAX).await?)
+        let reactors = self.store.reactors(&id.target(), REACTORS_MAX).await?;
+        Ok(reactors.into_iter().map(ReactorView::from).collect())
     }
 
     /// What is pinned in a conversation.
@@ -352,7 +352,7 @@ impl Chat {
         &self,
         user: &str,
         name: &ConversationName,
-    ) -> Result<Vec<StoredReport>, ChatError> {
+    ) -> Result<Vec<ReportView>, ChatError> {
         let conversation = self.conversation(name).await?;
         {
             let live = conversation.live();
@@ -362,6 +362,7 @@ impl Chat {
             }
         }
         self.wait(false).await?;
-        Ok(self.store.reports(name.as_str(), REPORTS_MAX).await?)
+        let reports = self.store.reports(name.as_str(), REPORTS_MAX).await?;
+        Ok(reports.into_iter().map(|report| ReportView::of(name, report)).collect())
     }
 }

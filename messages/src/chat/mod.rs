@@ -8,6 +8,8 @@
 //! * `receipts.rs` has what is no event: how far everybody is. `hub.rs` has what is never stored.
 
 mod act;
+mod attachments;
+mod begin;
 mod conversation;
 mod decide;
 mod error;
@@ -25,7 +27,12 @@ mod state;
 mod upkeep;
 mod view;
 
-pub use act::{Begun, Done, NewConversation, Sent};
+#[cfg(test)]
+mod tests;
+
+pub use act::{Begun, Done, Sent};
+pub use attachments::AttachmentRules;
+pub use begin::NewConversation;
 pub use conversation::Conversation;
 pub use decide::{Action, EVERYBODY, Imported, NewMessage};
 pub use error::ChatError;
@@ -39,8 +46,8 @@ pub use role::{Permission, Role};
 pub use seat::{Readable, Seat};
 pub use settings::{History, Joining, Reactions, Settings};
 pub use view::{
-    ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReceiptView,
-    UnreadView,
+    ConversationView, MessageReceiptView, MessageView, PersonView, ReactionView, ReactorView,
+    ReceiptView, ReportView, RevisionView, UnreadView,
 };
 
 use crate::{
@@ -68,6 +75,7 @@ pub struct Chat {
     clock: Arc<dyn Clock>,
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
+    attachments: AttachmentRules,
     hub: Hub,
 }
 
@@ -78,10 +86,11 @@ impl Chat {
         streams: Arc<Streams>,
         store: Arc<dyn ChatStore>,
         clock: Arc<dyn Clock>,
+        attachments: AttachmentRules,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
         let (conversations, hub) = (DashMap::new(), Hub::default());
-        Arc::new(Self { streams, store, clock, conversations, receipts, hub })
+        Arc::new(Self { streams, store, clock, conversations, receipts, attachments, hub })
     }
 
     /// Does what is not asked for by anybody, until `stop`; and then what must not be left undone.
@@ -207,7 +216,7 @@ fn state_of(stored: StoredConversation) -> State {
             muted_until: participant.muted_until,
             banned_until: participant.banned_until,
             created: participant.created,
-            sent_ms: 0,
+            sent_ms: None,
             marks: Marks::default(),
         };
         state.people.insert(user.into(), person);

@@ -57,8 +57,8 @@ pub struct Person {
     pub banned_until: Option<u64>,
     /// When they came, in milliseconds since 1970.
     pub created: u64,
-    /// When they last wrote.
-    pub sent_ms: u64,
+    /// When they last wrote; `None` where that was before the conversation was loaded.
+    pub sent_ms: Option<u64>,
     /// How far they are.
     pub marks: Marks,
 }
@@ -161,7 +161,7 @@ impl State {
                 if !message.imported
                     && let Some(person) = self.people.get_mut(&event.source)
                 {
-                    person.sent_ms = at;
+                    person.sent_ms = Some(at);
                     let _ = person.marks.advance(event.position, event.position, at);
                 }
             }
@@ -202,13 +202,14 @@ impl State {
             }
             Kind::Invite { user, role } => {
                 let person = self.person(user, *role, at);
-                (person.role, person.standing) = (*role, Standing::Invited);
-                person.since = position;
+                person.role = *role;
+                self.stand(user, Standing::Invited, position);
             }
             Kind::Leave { user } => self.stand(user, Standing::Left, position),
             Kind::Ban { user, until, .. } => {
-                self.person(user, Role::Member, at).banned_until = *until;
+                let _ = self.person(user, Role::Member, at);
                 self.stand(user, Standing::Banned, position);
+                self.person(user, Role::Member, at).banned_until = *until;
             }
             Kind::Unban { user } => self.stand(user, Standing::Left, position),
             Kind::Mute { user, until, .. } => {
@@ -229,7 +230,7 @@ impl State {
 
     fn stand(&mut self, user: &str, standing: Standing, position: u64) {
         if let Some(person) = self.people.get_mut(user) {
-            (person.standing, person.since) = (standing, position);
+            (person.standing, person.since, person.banned_until) = (standing, position, None);
         }
     }
 
@@ -242,7 +243,7 @@ impl State {
             muted_until: None,
             banned_until: None,
             created: at,
-            sent_ms: 0,
+            sent_ms: Some(0),
             marks: Marks::default(),
         })
     }

@@ -2,13 +2,17 @@
 
 use super::{
     event::{Event, Extra, Kind},
+    name::{ConversationName, MessageId},
     role::Role,
     settings::Settings,
     state::{Marks, Person, State},
 };
 use crate::{
     model::{FOREVER_MS, Offset, Standing},
-    store::{ListedConversation, ReactionCount, StoredMessage},
+    store::{
+        ListedConversation, ReactionCount, StoredMessage, StoredReaction, StoredReport,
+        StoredRevision,
+    },
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
@@ -352,4 +356,66 @@ pub struct UnreadView {
     pub position: u64,
     /// Up to where they have read.
     pub read: u64,
+}
+
+/// What a message said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RevisionView {
+    /// 0 for how it was sent.
+    pub rev: u64,
+    /// What it said.
+    pub text: String,
+    /// Who wrote that.
+    pub source: String,
+    /// When, in milliseconds since 1970.
+    pub created: u64,
+}
+
+impl From<StoredRevision> for RevisionView {
+    fn from(stored: StoredRevision) -> Self {
+        let StoredRevision { rev, text, source, created } = stored;
+        Self { rev, text, source, created }
+    }
+}
+
+/// A reaction and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReactorView {
+    /// The reaction.
+    pub reaction: String,
+    /// Whose it is.
+    pub participant: String,
+    /// When, in milliseconds since 1970.
+    pub created: u64,
+}
+
+impl From<StoredReaction> for ReactorView {
+    fn from(stored: StoredReaction) -> Self {
+        let StoredReaction { reaction, participant, created } = stored;
+        Self { reaction, participant, created }
+    }
+}
+
+/// A complaint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportView {
+    /// The message.
+    pub message: String,
+    /// Who complains.
+    pub participant: String,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds since 1970.
+    pub created: u64,
+}
+
+impl ReportView {
+    /// Of a message of `conversation`.
+    #[must_use]
+    pub fn of(conversation: &ConversationName, stored: StoredReport) -> Self {
+        let StoredReport { position, participant, reason, created } = stored;
+        let conversation = conversation.clone();
+        let message = MessageId { conversation, position }.to_string();
+        Self { message, participant, reason, created }
+    }
 }

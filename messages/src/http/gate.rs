@@ -76,6 +76,11 @@ impl Gate {
         Ok(Reading { principal, timer: None, _place: place })
     }
 
+    /// Counts a message that is about to be sent to a conversation.
+    pub(super) fn message(&self, principal: &Principal) -> Result<(), Problem> {
+        Ok(self.quotas.message(principal.subject())?)
+    }
+
     /// Counts a stream that is about to be created.
     pub(super) fn creation(&self, principal: &Principal) -> Result<(), Problem> {
         Ok(self.quotas.creation(principal.subject())?)

@@ -63,18 +63,23 @@ impl Deref for App {
     }
 }
 
-/// See [`App`].
-pub struct Parts {
+/// What is behind the handlers.
+pub struct Services {
     /// The streams.
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
-    /// Who may come in.
-    pub auth: Gate,
     /// The subscriptions.
     pub subscriptions: Arc<Subscriptions>,
     /// The conversations.
     pub chat: Arc<Chat>,
+    /// Who may come in.
+    pub auth: Gate,
+}
+
+/// See [`App`].
+pub struct Parts {
+    services: Services,
     address: SocketAddr,
     producer_idle: Duration,
     /// How long a long poll waits.
@@ -93,25 +98,17 @@ pub struct Parts {
 }
 
 impl App {
-    /// Handlers over `parts` of a server that listens on `address`. At `stop` producers that are still
+    /// Handlers over the `services` of a server that listens on `address`. At `stop` producers that are still
     /// here are sent away.
     #[must_use]
     pub fn new(
-        streams: Arc<Streams>,
-        productions: Arc<Productions>,
-        subscriptions: Arc<Subscriptions>,
-        chat: Arc<Chat>,
-        auth: Gate,
+        services: Services,
         address: SocketAddr,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
         Self(Arc::new(Parts {
-            streams,
-            productions,
-            subscriptions,
-            chat,
-            auth,
+            services,
             address,
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
@@ -122,6 +119,14 @@ impl App {
             hosts: Hosts::new(config),
             stop,
         }))
+    }
+}
+
+impl Deref for Parts {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
     }
 }
 

@@ -323,6 +323,7 @@ impl From<Exceeded> for Problem {
             Share::Requests => "too_many_requests",
             Share::Creations => "too_many_creations",
             Share::Reads => "too_many_reads",
+            Share::Messages => "too_many_sends",
         };
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         problem.retry_after(exceeded.retry_after_secs)

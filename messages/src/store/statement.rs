@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use sqlx::{
     AssertSqlSafe, Database, FromRow, SqlSafeStr, SqlStr, postgres::PgRow, sqlite::SqliteRow,
 };
-use std::{fmt::Write, io, time::Duration};
+use std::{borrow::Cow, fmt::Write, io, time::Duration};
 
 /// A parameter.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,11 @@ impl<'a> Statement<'a> {
             values,
             recurs: rows == super::sql::ROWS_MAX,
         }
+    }
+
+    /// The same, knowing whether its text comes again.
+    pub fn recurring(self, recurs: bool) -> Self {
+        Self { recurs, ..self }
     }
 
     /// What it says to the database.
@@ -178,14 +183,20 @@ async fn answered<T>(
     answer.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
+/// Postgres has no text with a NUL in it. What is written was promised already, so it must not fail
+/// for that.
+fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
 /// Both kinds of query have this method, but no trait says so.
 macro_rules! bind {
     ($query:expr, $values:expr) => {
         $values.into_iter().fold($query, |query, value| match value {
             Value::Int(value) => query.bind(value),
             Value::MaybeInt(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
-            Value::MaybeText(value) => query.bind(value),
+            Value::Text(value) => query.bind(without_nul(value)),
+            Value::MaybeText(value) => query.bind(value.map(without_nul)),
             Value::Bytes(value) => query.bind(value),
         })
     };

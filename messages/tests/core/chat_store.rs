@@ -22,21 +22,46 @@ on_both_databases! {
     acquaintances_take_part_in_the_same_conversation,
     many_messages_are_one_flush,
     what_is_transient_leaves_no_records,
+    no_text_keeps_a_flush_from_being_written,
+}
+
+fn stand(
+    user: &str,
+    role: Option<&'static str>,
+    standing: Standing,
+    since: u64,
+    banned_until: Option<u64>,
+    at_ms: u64,
+) -> ChatWrite {
+    let (conversation, participant) = ("team".into(), user.into());
+    ChatWrite::Standing { conversation, participant, role, standing, since, banned_until, at_ms }
 }
 
 async fn a_conversation_is_found_with_all_that_decides_about_it(store: Arc<dyn Database>) {
     let mut log = Log::new(7, "team");
     assert_eq!(store.conversation("team").await.unwrap(), None);
+    let visible_from = Offset { records: 3, bytes: 50 };
+    let came = ParticipantRow { visible_from, ..log.participant("dave", Standing::Member) };
     let banned = ParticipantRow {
         role: "reader".into(),
         since: 9,
-        visible_from: Offset { records: 3, bytes: 50 },
         muted_until: Some(1 << 41),
         banned_until: Some(i64::MAX as u64),
-        ..log.participant("dave", Standing::Banned)
+        standing: Standing::Banned,
+        ..came.clone()
     };
-    log.writes.push(ChatWrite::Participant(log.participant("dave", Standing::Invited)));
-    log.writes.push(ChatWrite::Participant(banned.clone()));
+    let invited = stand("dave", Some("reader"), Standing::Invited, 2, None, came.created);
+    let muted = ChatWrite::Voice {
+        conversation: "team".into(),
+        participant: "dave".into(),
+        muted_until: banned.muted_until,
+    };
+    let promoted =
+        ChatWrite::Role { conversation: "team".into(), participant: "dave".into(), role: "reader" };
+    // Whoever comes back is muted as before.
+    let comes = ChatWrite::Participant(came);
+    let out = stand("dave", None, Standing::Banned, 9, banned.banned_until, 8);
+    log.writes.extend([invited, muted, comes, promoted, out]);
     let hello = log.message("bob", "hello");
     log.event(json!({"type": "pin"}));
     let pin = ChatWrite::Pin { target: hello.clone(), participant: "alice".into(), at_ms: 5 };
@@ -155,7 +180,7 @@ async fn a_message_grows_until_it_is_finished(store: Arc<dyn Database>) {
     let (first, second) = (message(&*store, &one).await, message(&*store, &two).await);
     assert_eq!((first.text.as_str(), second.text.as_str()), ("once upon a time.", "b!"));
     assert!(first.streaming && !second.streaming && !first.interrupted && second.interrupted);
-    assert_eq!(store.streaming(9).await.unwrap(), [one.clone()]);
+    assert_eq!(store.streaming(9).await.unwrap(), std::slice::from_ref(&one));
     log.finish(&one, false);
     log.store(&*store).await;
     assert_eq!(store.streaming(9).await.unwrap(), []);
@@ -436,4 +461,33 @@ async fn what_is_transient_leaves_no_records(store: Arc<dyn Database>) {
     assert_eq!(store.read(log.stream, 0, 1 << 20).await.unwrap(), []);
     assert_eq!(store.streams(&[log.stream]).await.unwrap()[0].tail, log.tail);
     assert_eq!(store.messages(&log.query()).await.unwrap().len(), 1);
+}
+
+/// Whatever a client may send: what is in the journal must find its way into the tables.
+async fn no_text_keeps_a_flush_from_being_written(store: Arc<dyn Database>) {
+    let mut log = Log::new(1, "team");
+    let long = "\u{10ffff}\u{301}x ".repeat(400_000);
+    let extra = format!("{{\"meta\":\"{long}\"}}");
+    let texts =
+        ["a\0b", "", "\u{fffe}\r\n\t\u{1b}", "'; DROP TABLE messages; --", "$1 ? %s", &long];
+    let sent: Vec<Target> = texts.map(|text| log.message("bob", text)).into();
+    let grows = log.message_with("bob", "a\0", |row| {
+        (row.streaming, row.extra) = (true, Some(extra.clone()));
+    });
+    log.part(&grows, "\0b");
+    log.finish(&grows, false);
+    log.edit(&sent[1], 1, "c\0d");
+    log.store(&*store).await;
+    assert_eq!(message(&*store, &sent[0]).await.text, "a\u{fffd}b", "Postgres holds no NUL");
+    assert_eq!(message(&*store, &sent[1]).await.text, "c\u{fffd}d");
+    assert_eq!(message(&*store, &grows).await.text, "a\u{fffd}\u{fffd}b");
+    assert_eq!(message(&*store, &grows).await.extra, Some(extra));
+    for (target, text) in sent.iter().zip(texts).skip(2) {
+        assert_eq!(message(&*store, target).await.text, text);
+    }
+    for target in &sent {
+        log.delete(target);
+    }
+    log.store(&*store).await;
+    assert!(store.messages(&log.query()).await.unwrap()[..6].iter().all(|m| m.text.is_empty()));
 }

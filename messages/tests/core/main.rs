@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod architecture;
+mod chat_corrupt;
+mod chat_erasure;
 mod chat_log;
+mod chat_plans;
+mod chat_search;
 mod chat_store;
+mod chat_unread;
 mod clock;
 mod crash;
 mod crowd;

@@ -30,7 +30,9 @@ impl Desk<'_> {
         self.check_voice(me)?;
         self.check_pace(me)?;
         check_text(&message.text, &message.extra, message.streaming)?;
-        if message.txn.as_ref().is_some_and(|txn| txn.is_empty() || txn.len() > TXN_BYTES_MAX) {
+        let is_bad =
+            |txn: &String| txn.is_empty() || txn.len() > TXN_BYTES_MAX || !is_writer_text(txn);
+        if message.txn.as_ref().is_some_and(is_bad) {
             return Err(ChatError::Invalid(format!("txn must have 1 to {TXN_BYTES_MAX} bytes")));
         }
         self.check_mentions(me, &message.extra)?;
@@ -63,7 +65,7 @@ impl Desk<'_> {
 
     pub(super) fn check_pace(&self, me: &Person) -> Result<(), ChatError> {
         let slow_secs = self.state.settings.slow_secs;
-        let next_ms = me.sent_ms.saturating_add(slow_secs * 1000);
+        let next_ms = me.sent_ms.unwrap_or(0).saturating_add(slow_secs * 1000);
         if slow_secs > 0 && me.role <= Role::Member && self.now_ms < next_ms {
             return Err(ChatError::Slow { slow_secs, wait_ms: next_ms - self.now_ms });
         }

@@ -67,36 +67,12 @@ pub(super) async fn remove(
     Ok(done(&app.chat.act_on(&caller.user, &id, Action::Delete { reason }).await?))
 }
 
-/// How a message was edited.
-#[derive(Serialize)]
-struct RevisionView {
-    rev: u64,
-    text: String,
-    source: String,
-    created: u64,
-}
-
 pub(super) async fn history(
     State(app): State<App>,
     caller: Caller,
     OfMessage(id): OfMessage,
 ) -> Answer {
-    let revisions = app.chat.revisions(&caller.user, &id).await?;
-    let view = |one: crate::store::StoredRevision| RevisionView {
-        rev: one.rev,
-        text: one.text,
-        source: one.source,
-        created: one.created,
-    };
-    Ok(answer(&revisions.into_iter().map(view).collect::<Vec<_>>()))
-}
-
-/// A reaction and whose it is.
-#[derive(Serialize)]
-struct ReactorView {
-    reaction: String,
-    participant: String,
-    created: u64,
+    Ok(answer(&app.chat.revisions(&caller.user, &id).await?))
 }
 
 pub(super) async fn reactions(
@@ -104,13 +80,7 @@ pub(super) async fn reactions(
     caller: Caller,
     OfMessage(id): OfMessage,
 ) -> Answer {
-    let reactors = app.chat.reactors(&caller.user, &id).await?;
-    let view = |one: crate::store::StoredReaction| ReactorView {
-        reaction: one.reaction,
-        participant: one.participant,
-        created: one.created,
-    };
-    Ok(answer(&reactors.into_iter().map(view).collect::<Vec<_>>()))
+    Ok(answer(&app.chat.reactors(&caller.user, &id).await?))
 }
 
 type WithReaction = Named<HashMap<String, String>>;

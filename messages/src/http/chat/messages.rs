@@ -11,7 +11,7 @@ use super::{
     request::{Answer, Caller, Form, InConversation, Named, answer, parse},
 };
 use crate::{
-    chat::{ConversationName, Found, MessageId, Sent},
+    chat::{ConversationName, Found, MessageView, Sent},
     limits::{CHAT_BODY_BYTES_MAX, MESSAGES_MAX, SEARCH_RESULTS_DEFAULT},
     model::media_type,
 };
@@ -21,13 +21,12 @@ use axum::{
     http::{HeaderMap, Uri, header},
 };
 use serde::Serialize;
-use std::sync::Arc;
 
 /// The answer to whoever sends: the message, and whether it had been sent before.
 #[derive(Serialize)]
 pub(in crate::http) struct SentView<'a> {
     #[serde(flatten)]
-    message: &'a crate::chat::MessageView,
+    message: &'a MessageView,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     duplicate: bool,
 }
@@ -42,6 +41,7 @@ pub(super) async fn send(
     InConversation(name): InConversation,
     Form(form): Form<MessageForm>,
 ) -> Answer {
+    app.auth.message(&caller.principal)?;
     Ok(sent(&app.chat.send(&caller.user, &name, form.message(None)).await?))
 }
 
@@ -54,6 +54,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Answer {
     let name: ConversationName = name.parse()?;
+    app.auth.message(&caller.principal)?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_some_and(|text| media_type(text).eq_ignore_ascii_case("text/plain")) {
         return grow::grow(app, caller.user, name, txn, body).await;
@@ -69,6 +70,7 @@ pub(super) async fn send_to(
     Named(peer): Named<String>,
     Form(form): Form<MessageForm>,
 ) -> Answer {
+    app.auth.message(&caller.principal)?;
     Ok(sent(&app.chat.send_to(&caller.user, &peer, form.message(None)).await?))
 }
 
@@ -115,26 +117,10 @@ fn looked_for(uri: &Uri, conversation: Option<ConversationName>) -> Result<Found
     Ok(Found { conversation, text, before, limit })
 }
 
-/// A complaint.
-#[derive(Serialize)]
-struct ReportView {
-    message: String,
-    participant: Arc<str>,
-    reason: String,
-    created: u64,
-}
-
 pub(super) async fn reports(
     State(app): State<App>,
     caller: Caller,
     InConversation(name): InConversation,
 ) -> Answer {
-    let reports = app.chat.reports(&caller.user, &name).await?;
-    let view = |report: crate::store::StoredReport| ReportView {
-        message: MessageId { conversation: name.clone(), position: report.position }.to_string(),
-        participant: report.participant.into(),
-        reason: report.reason,
-        created: report.created,
-    };
-    Ok(answer(&reports.into_iter().map(view).collect::<Vec<_>>()))
+    Ok(answer(&app.chat.reports(&caller.user, &name).await?))
 }

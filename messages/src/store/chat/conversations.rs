@@ -39,9 +39,10 @@ macro_rules! page {
                 - (SELECT COUNT(*) FROM messages AS m
                     WHERE m.conversation = page.name AND m.position > page.seen
                     AND m.deleted IS NOT NULL AND m.counted = 1) AS unread,
-                (SELECT COUNT(*) FROM mentions AS m
-                    WHERE m.participant IN ($1, '@all') AND m.conversation = page.name
-                    AND m.position > page.seen) AS mentions
+                (SELECT COUNT(*) FROM mentions AS m WHERE m.participant = $1
+                    AND m.conversation = page.name AND m.position > page.seen)
+                + (SELECT COUNT(*) FROM mentions AS m WHERE m.participant = '@all'
+                    AND m.conversation = page.name AND m.position > page.seen) AS mentions
             FROM (SELECT c.name, c.title, c.admin, c.created, c.kind, c.stream, c.settings,
                     c.retention, c.position, c.n, c.low_records, c.low_bytes, c.low_n, c.closed,
                     p.conversation, p.participant, p.role, p.standing, p.since, p.visible_records,

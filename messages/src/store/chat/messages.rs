@@ -194,18 +194,22 @@ pub(super) fn of_conversation(query: &MessageQuery) -> Statement<'_> {
     let conversation = Value::Text(&query.conversation);
     let source = message!("FROM messages AS m WHERE m.conversation = $1");
     let mut draft = Draft::new(source, &[conversation]);
-    filter(&mut draft, "m", query);
+    filter(&mut draft, "m", "m.position", query);
     draft.text(if query.descending { " ORDER BY m.position DESC" } else { " ORDER BY m.position" });
     draft.text(" LIMIT ").value(Value::Int(query.limit.into()));
     draft.text(" OFFSET ").value(Value::Int(query.skip.into()));
     draft.finish(true)
 }
 
-/// What the query asks of a message that is called `alias`.
-fn filter<'a>(draft: &mut Draft<'a>, alias: &str, query: &'a MessageQuery) {
+/// What the query asks of a message that is called `alias`, and of its position, however that is said.
+fn filter<'a>(draft: &mut Draft<'a>, alias: &str, position: &str, query: &'a MessageQuery) {
+    let bounds = [(" > ", Some(query.after)), (" < ", query.before)];
+    for (comparison, bound) in bounds {
+        if let Some(bound) = bound {
+            draft.text(" AND ").text(position).text(comparison).value(bound);
+        }
+    }
     let conditions = [
-        (".position > ", Some(query.after.into())),
-        (".position < ", query.before.map(Value::from)),
         (".thread = ", query.thread.map(Value::from)),
         (".source = ", query.source.as_deref().map(Value::Text)),
         (".created = ", query.created.map(Value::from)),
@@ -222,7 +226,8 @@ fn filter<'a>(draft: &mut Draft<'a>, alias: &str, query: &'a MessageQuery) {
 }
 
 /// Only as many of each conversation are looked at as can be among those that are asked for: up to
-/// the time of the last of these. The rest of their rows is read when it is clear which they are.
+/// the time of the last of these, which an index tells. (One by position would not, so their positions
+/// are written in a way that keeps it out.) The rest of the rows is read when it is clear which they are.
 pub(super) fn inbox<'a>(user: &'a str, query: &'a MessageQuery) -> Statement<'a> {
     let wanted = u64::from(query.skip) + u64::from(query.limit);
     let (order, within, beyond) = match query.descending {
@@ -234,15 +239,15 @@ pub(super) fn inbox<'a>(user: &'a str, query: &'a MessageQuery) -> Statement<'a>
             JOIN conversations AS c ON c.name = p.conversation
             JOIN messages AS m ON m.conversation = p.conversation
             WHERE p.participant = $1 AND p.standing = 'member' AND c.kind = 'direct'
-                AND m.position > p.visible_records"
+                AND m.position + 0 > p.visible_records"
     );
     let mut draft = Draft::new(source, &[Value::Text(user)]);
-    filter(&mut draft, "m", query);
+    filter(&mut draft, "m", "m.position + 0", query);
     draft.text(within).text(
         "(SELECT x.created FROM messages AS x
-            WHERE x.conversation = p.conversation AND x.position > p.visible_records",
+            WHERE x.conversation = p.conversation AND x.position + 0 > p.visible_records",
     );
-    filter(&mut draft, "x", query);
+    filter(&mut draft, "x", "x.position + 0", query);
     draft.text(" ORDER BY x.created").text(order).text(" LIMIT 1 OFFSET ");
     draft.value(wanted.saturating_sub(1)).text("), ").value(beyond);
     draft.text(") ORDER BY m.created").text(order).text(", m.id").text(order).text(" LIMIT ");

@@ -137,6 +137,26 @@ pub struct MessageQuery {
     pub skip: u32,
 }
 
+impl MessageQuery {
+    /// The last message that `user` has sent to a conversation.
+    #[must_use]
+    pub fn last_of(conversation: &Arc<str>, user: &str) -> Self {
+        Self {
+            conversation: conversation.clone(),
+            after: 0,
+            before: None,
+            thread: None,
+            main_line: false,
+            source: Some(user.to_owned()),
+            created: None,
+            reply_to: None,
+            descending: true,
+            limit: 1,
+            skip: 0,
+        }
+    }
+}
+
 /// How often a message has got a reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReactionCount {

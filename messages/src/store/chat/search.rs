@@ -54,5 +54,6 @@ pub(super) fn search<'a>(source: &str, words: &'a str, query: &'a SearchQuery) -
             ON m.conversation = found.conversation AND m.position = found.position
         ORDER BY m.created DESC, m.position DESC, m.conversation",
     );
-    draft.finish(true)
+    // How often words are there makes all the difference, so the way is looked for anew each time.
+    draft.finish(false)
 }

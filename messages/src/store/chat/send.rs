@@ -45,7 +45,11 @@ const PLACES: &str = "SELECT at_bytes, bytes FROM messages
 
 const STREAM: &str = "SELECT stream FROM conversations WHERE name = $1";
 
-/// Writes the messages among `writes`, at most [`ROWS_MAX`].
+/// Messages in one statement. SQLite looks up each parameter by its name among all of them, so fewer
+/// rows are faster where there are many columns: 32 at once take a quarter of the time of 256.
+const MESSAGES_MAX: usize = 32;
+
+/// Writes the messages among `writes`.
 pub(super) async fn messages<DB: Run>(
     on: &mut DB::Connection,
     writes: &[&ChatWrite],
@@ -55,8 +59,11 @@ pub(super) async fn messages<DB: Run>(
         _ => None,
     });
     let rows: Vec<&MessageRow> = rows.collect();
-    let values = rows.iter().flat_map(|row| message_values(row)).collect();
-    DB::execute(on, Statement::over(INSERT, rows.len(), values, "")).await?;
+    for part in rows.chunks(MESSAGES_MAX) {
+        let values = part.iter().flat_map(|row| message_values(row)).collect();
+        let statement = Statement::over(INSERT, part.len(), values, "");
+        DB::execute(on, statement.recurring(part.len() == MESSAGES_MAX)).await?;
+    }
     let mentions = rows.iter().flat_map(|row| mentions(&row.target, &row.mentions));
     mention::<DB>(on, &mentions.collect::<Vec<_>>()).await?;
     // Whoever sends has read what is before; whoever brings along old messages has not.

@@ -72,9 +72,14 @@ const UNPIN: &str = "DELETE FROM pins WHERE conversation = $1 AND position = $2"
 const REPORT: &str = "INSERT INTO reports (conversation, position, participant, reason, created)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
-/// Where the messages of a conversation are; those up to a position go away from all of them.
-const TRIM: [&str; 6] = [
-    "DELETE FROM messages WHERE conversation = $1 AND position <= $2",
+/// Messages up to a position, the oldest first, some at a time: to erase their words from the index of
+/// SQLite takes a while, and no statement may take longer than an answer is waited for.
+const TRIM_SOME: &str = "DELETE FROM messages WHERE conversation = $1 AND position <=
+    (SELECT MAX(position) FROM (SELECT position FROM messages
+        WHERE conversation = $1 AND position <= $2 ORDER BY position LIMIT 10000) AS oldest)";
+
+/// What belongs to the messages of a conversation up to a position.
+const TRIM: [&str; 5] = [
     "DELETE FROM message_bodies WHERE conversation = $1 AND target <= $2",
     "DELETE FROM reactions WHERE conversation = $1 AND position <= $2",
     "DELETE FROM pins WHERE conversation = $1 AND position <= $2",
@@ -152,21 +157,36 @@ fn go_together(first: &ChatWrite, next: &ChatWrite) -> bool {
     }
 }
 
-/// Writes what comes alone: first what it does to the content of the stream.
+/// Writes what comes alone: first what it does to the content of the stream, and to many messages.
 async fn one<DB: Run>(on: &mut DB::Connection, write: &ChatWrite) -> Result<(), StoreError> {
     match write {
         ChatWrite::Delete { target, stream, .. } => {
             let places = send::places::<DB>(on, target).await?;
             erase::erase::<DB>(on, *stream, places).await?;
         }
-        ChatWrite::Trim { stream, low: end, .. } | ChatWrite::Closed { stream, tail: end, .. } => {
-            erase::cut::<DB>(on, *stream, *end).await?;
+        ChatWrite::Trim { conversation, stream, low, .. } => {
+            erase::cut::<DB>(on, *stream, *low).await?;
+            trim::<DB>(on, conversation, low.records.into()).await?;
+        }
+        ChatWrite::Closed { conversation, stream, tail, .. } => {
+            erase::cut::<DB>(on, *stream, *tail).await?;
+            trim::<DB>(on, conversation, Value::Int(i64::MAX)).await?;
         }
         _ => {}
     }
     for (text, values) in statements(write) {
         DB::execute(on, Statement::fixed(text, values)).await?;
     }
+    Ok(())
+}
+
+async fn trim<DB: Run>(
+    on: &mut DB::Connection,
+    conversation: &str,
+    up_to: Value<'_>,
+) -> Result<(), StoreError> {
+    let some = || Statement::fixed(TRIM_SOME, vec![Value::Text(conversation), up_to]);
+    while DB::execute(on, some()).await? > 0 {}
     Ok(())
 }
 
