@@ -87,10 +87,16 @@ pub enum Command {
     Cardinality(CardinalityArgs),
     /// Kills a server of its own again and again under load: nothing may be lost or changed.
     Crash(CrashArgs),
-    /// People in conversations through kills, breaks and removals: everybody must have the same in the
-    /// end, and what the server had promised.
+    /// People talk while a server of its own is killed: in the end everybody must have the same.
+    ///
+    /// They send, edit, delete, react, read, lose their connections, are removed and added again.
+    /// With --url it uses a server that runs already, whose secret is in AUTH_SECRET, and kills
+    /// nothing.
     Chat(ChatArgs),
     /// What chat costs: sends, deliveries, idle clients, everybody coming back at once.
+    ///
+    /// It starts a server of its own. With --url it uses one that runs already, whose secret is in
+    /// AUTH_SECRET; --pid says which process that is.
     ChatLoad(LoadArgs),
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -55,7 +56,7 @@ pub async fn judge(run: &Arc<Run>, people: &[Person], heads: &Heads) -> anyhow::
         let (folded, faults) = Conversation::of(events(room.seen.log()));
         run.faults.add_all(name, faults);
         run.faults.add_all(name, erased(&folded, &whole[name], room.seen.log()));
-        requests(run, &mut rest, name, &folded).await?;
+        requests(run, &mut rest, name, &folded, room.seen.log()).await?;
         folds.insert(name.clone(), folded);
     }
     for person in people {
@@ -127,6 +128,7 @@ async fn requests(
     rest: &mut Rest,
     name: &str,
     folded: &Conversation,
+    log: &[Arc<Entry>],
 ) -> Result<(), Failure> {
     let base = format!("/conversations/{name}");
     let mut messages: Vec<Message> = Vec::new();
@@ -146,6 +148,11 @@ async fn requests(
     let pins: Vec<Message> = rest.get(&format!("{base}/pins")).await?;
     let pins = pins.into_iter().map(|message| message.position).collect();
     tells(run, name, "pins", &folded.pins, &pins);
+    let export = rest.ask(Method::GET, &format!("{base}/export"), None).await?;
+    if !export.text().lines().eq(log.iter().map(|entry| &*entry.raw)) {
+        let text = format!("{} bytes of {} events", export.text().len(), log.len());
+        run.faults.add(name, Fault::new("the export differs from the log", text));
+    }
     let end: Standing = rest.get(&base).await?;
     tells(run, name, "end", &(folded.position, folded.n), &(end.position, end.n));
     Ok(())

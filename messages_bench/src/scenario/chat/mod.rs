@@ -170,7 +170,7 @@ async fn talk(
     host::prepare(run).await?;
     let until = Instant::now() + Duration::from_secs_f64(args.secs);
     let (announcer, phase) = Announcer::new();
-    let people = people(ctx, args, run, &phase);
+    let people = people(ctx, args, run, &phase)?;
     let pause = Duration::from_secs_f64(40.0 / args.acts.max(0.1));
     let host = tokio::spawn(Host::new(run, &phase, ctx.seed, pause)?.work());
     let disturbed = disturb(ctx, args, &announcer, server.as_deref_mut(), &mut kills).await;
@@ -196,15 +196,20 @@ async fn talk(
 }
 
 /// Everybody; they wait until the server is said to be there.
-fn people(ctx: &Context, args: &ChatArgs, run: &Arc<Run>, phase: &Listener) -> JoinSet<Person> {
+fn people(
+    ctx: &Context,
+    args: &ChatArgs,
+    run: &Arc<Run>,
+    phase: &Listener,
+) -> anyhow::Result<JoinSet<Person>> {
     // A pause is half of the longest in the mean.
     let each = 2.0 * run.cast.people().len() as f64 / args.acts.max(0.1);
     let pause = Duration::from_secs_f64(each);
     let mut people = JoinSet::new();
     for (person, rooms) in run.cast.rooms_of_all().into_iter().enumerate() {
-        people.spawn(Person::new(run, phase, ctx.seed, person, &rooms, pause).live());
+        people.spawn(Person::new(run, phase, ctx.seed, person, &rooms, pause)?.live());
     }
-    people
+    Ok(people)
 }
 
 /// Kills the server, where it is the bench's own.

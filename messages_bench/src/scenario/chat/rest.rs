@@ -1,5 +1,7 @@
 //! Requests of one user, with JSON both ways.
 
+use std::borrow::Cow;
+
 use bytes::BytesMut;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::de::DeserializeOwned;
@@ -35,6 +37,11 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| self.wrong(&error.to_string()))
     }
 
+    /// Its content as it is.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
     /// The failure that this answer is.
     pub fn wrong(&self, what: &str) -> Failure {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]).into_owned();
@@ -46,6 +53,11 @@ impl Rest {
     /// For one user of a server.
     pub fn new(endpoint: &Endpoint, token: &str) -> anyhow::Result<Self> {
         Ok(Self(Client::new(endpoint.clone().with_bearer(token)?)))
+    }
+
+    /// Gives up whatever is under way.
+    pub fn disconnect(&mut self) {
+        self.0.disconnect();
     }
 
     /// Asks once.

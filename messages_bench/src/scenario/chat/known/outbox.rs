@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::wire::Message;
 use super::Fault;
@@ -83,18 +83,13 @@ impl Outbox {
         })
     }
 
-    /// The frame that sends it, once more.
-    pub fn attempt(&mut self, number: u64, id: u64) -> Option<Value> {
+    /// It is sent once more: where to, and what.
+    pub fn attempt(&mut self, number: u64) -> Option<(String, Map<String, Value>)> {
         let draft = self.drafts.get_mut(&number)?;
         draft.attempts += 1;
-        let mut frame = json!({
-            "type": "send", "id": id, "conversation": draft.conversation,
-            "txn": Self::txn(number), "text": draft.text,
-        });
-        if let Value::Object(members) = &mut frame {
-            members.extend(draft.more.clone());
-        }
-        Some(frame)
+        let mut body = draft.more.clone();
+        body.insert("text".to_owned(), draft.text.as_str().into());
+        Some((draft.conversation.clone(), body))
     }
 
     /// The connection broke off before the answer.
@@ -141,6 +136,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn outbox() -> Outbox {
         let mut outbox = Outbox::new("alice");
@@ -157,11 +153,11 @@ mod tests {
     #[test]
     fn it_is_sent_until_it_is_acknowledged() {
         let mut outbox = outbox();
-        let first = outbox.attempt(7, 1).expect("a frame");
-        assert_eq!((&first["txn"], &first["text"]), (&json!("m7"), &json!("hi")));
+        let first = outbox.attempt(7).expect("it is open");
+        assert_eq!((first.0.as_str(), &first.1["text"]), ("team", &json!("hi")));
         outbox.lost(7);
         assert_eq!(outbox.open(), [7]);
-        assert_eq!(outbox.attempt(7, 2).expect("a frame")["txn"], "m7");
+        assert_eq!(outbox.attempt(7), Some(first));
         assert_eq!(outbox.sent(7, &answer(3), true), None);
         assert!(outbox.open().is_empty());
         assert_eq!(outbox.sent(7, &answer(3), true), None, "a repetition");

@@ -23,7 +23,12 @@ impl Person {
             return Ok(None);
         };
         match self.random.below(100) {
-            0..45 => self.say(socket, room).await?,
+            0..40 => self.say(socket, room).await?,
+            40..45 => {
+                // The answer will not be heard.
+                self.say(socket, room).await?;
+                return Ok(Some(self.random.up_to(limits::BREAK)));
+            }
             45..53 => self.edit(socket).await?,
             53..58 => self.delete(socket).await?,
             58..70 => self.react(socket, room).await?,

@@ -42,7 +42,14 @@ impl Person {
         let wrong = |waiting| Fault::new("a wrong answer", format!("{frame:?} to {waiting:?}"));
         let fault = match (self.waited(frame), frame.kind) {
             (Some(Waiting::Message(number)), FrameKind::Sent) => {
-                self.acknowledged(number, frame).err()
+                let answer = frame.message.map(|raw| serde_json::from_str(raw.get()));
+                match answer {
+                    Some(Ok(answer)) => {
+                        self.acknowledged(number, &answer, frame.duplicate);
+                        None
+                    }
+                    _ => Some(wrong(Waiting::Message(number))),
+                }
             }
             (Some(Waiting::Act { conversation, kind, target, reaction }), FrameKind::Done) => {
                 count(&self.run.counts.deeds);
@@ -64,56 +71,64 @@ impl Person {
         fault.into_iter().for_each(|fault| self.fault(fault));
     }
 
-    fn acknowledged(&mut self, number: u64, frame: &Frame<'_>) -> Result<(), Fault> {
-        let answer = frame.message.map(|raw| serde_json::from_str::<Message>(raw.get()));
-        let Some(Ok(answer)) = answer else {
-            return Err(Fault::new("acknowledged without a message", format!("{frame:?}")));
-        };
+    /// A message was acknowledged with this answer.
+    pub(super) fn acknowledged(&mut self, number: u64, answer: &Message, duplicate: bool) {
         let first = self.outbox.open().contains(&number);
-        count(match (first, frame.duplicate) {
+        count(match (first, duplicate) {
             (true, false) => &self.run.counts.sent,
             (true, true) => &self.run.counts.found,
             (false, _) => &self.run.counts.late,
         });
-        self.outbox.sent(number, &answer, frame.duplicate).map_or(Ok(()), Err)
+        let fault = self.outbox.sent(number, answer, duplicate);
+        fault.into_iter().for_each(|fault| self.fault(fault));
     }
 
-    /// A request was refused; that can be right when others were faster.
     fn refused(&mut self, frame: &Frame<'_>) {
         let status = frame.status.unwrap_or(0);
         if frame.id.is_none() && status == 403 && !self.drifts.is_empty() {
             // Something that wants no answer, from somebody who does not take part any more.
             return count(&self.run.counts.refused);
         }
-        let Some(waiting) = self.waited(frame) else {
-            return;
-        };
-        let is_busy = frame.retry_after_secs.is_some() || matches!(status, 429 | 503);
-        let drifts = |room: &String| self.drifts.contains(room);
-        let right = match &waiting {
-            _ if is_busy => true,
-            Waiting::Message(number) => self.outbox.drafts().get(number).is_some_and(|draft| {
-                // What a thread was to grow from may have been deleted.
-                let is_late = draft.more.contains_key("thread") && status == 400;
-                is_late || status == 403 && drifts(&draft.conversation)
-            }),
-            Waiting::Act { conversation, .. } => {
-                status == 403 && drifts(conversation) || matches!(status, 404 | 409 | 410 | 412)
-            }
-            Waiting::Mark { conversation, .. } => status == 403 && drifts(conversation),
-            Waiting::Follow => false,
-        };
-        if let Waiting::Message(number) = waiting
-            && !is_busy
-        {
-            let fault = self.outbox.refused(number).filter(|_| !right);
+        if let Some(waiting) = self.waited(frame) {
+            self.refuse(&waiting, status, &frame.problem());
+        }
+    }
+
+    /// Something was refused; that can be right when others were faster.
+    pub(super) fn refuse(&mut self, waiting: &Waiting, status: u16, problem: &str) {
+        let is_busy = matches!(status, 429 | 503);
+        let right = is_busy || self.may_refuse(waiting, status);
+        if let Waiting::Message(number) = waiting {
+            // One that was refused for the moment may be there nevertheless.
+            let fault = match is_busy {
+                true => {
+                    self.outbox.lost(*number);
+                    None
+                }
+                false => self.outbox.refused(*number).filter(|_| !right),
+            };
             fault.into_iter().for_each(|fault| self.fault(fault));
         }
         if right {
-            count(&self.run.counts.refused);
-        } else {
-            let text = format!("{} to {waiting:?}", frame.problem());
-            self.fault(Fault::new("refused without a reason", text));
+            return count(&self.run.counts.refused);
+        }
+        let text = format!("{problem} to {waiting:?}");
+        self.fault(Fault::new("refused without a reason", text));
+    }
+
+    fn may_refuse(&self, waiting: &Waiting, status: u16) -> bool {
+        let drifts = |room: &String| status == 403 && self.drifts.contains(room);
+        match waiting {
+            Waiting::Message(number) => self.outbox.drafts().get(number).is_some_and(|draft| {
+                // What a thread was to grow from may have been deleted.
+                let is_late = draft.more.contains_key("thread") && status == 400;
+                is_late || drifts(&draft.conversation)
+            }),
+            Waiting::Act { conversation, .. } => {
+                drifts(conversation) || matches!(status, 404 | 409 | 410 | 412)
+            }
+            Waiting::Mark { conversation, .. } => drifts(conversation),
+            Waiting::Follow => false,
         }
     }
 }

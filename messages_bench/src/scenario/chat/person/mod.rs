@@ -3,6 +3,7 @@
 
 mod acts;
 mod answers;
+mod sends;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::select;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::known::{Deed, Fault, Inbox, Marks, Outbox, Room};
+use super::rest::Rest;
 use super::run::{End, Run, count};
 use super::socket::{Lost, Socket};
 use super::wire::Kind;
@@ -50,6 +52,7 @@ pub struct Person {
     phase: Listener,
     random: Random,
     token: String,
+    rest: Rest,
     /// The longest time between two things that they do.
     pause: Duration,
     /// What they are called.
@@ -84,8 +87,9 @@ impl Person {
         person: usize,
         rooms: &[usize],
         pause: Duration,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let (cast, user) = (&run.cast, run.cast.person(person));
+        let token = run.tokens.of(&user);
         let known = rooms.iter().map(|room| {
             (cast.room(*room), Arc::clone(&run.truths[*room]), run.access(*room, person))
         });
@@ -93,10 +97,11 @@ impl Person {
         let steady = |room: &usize| {
             (cast.room(*room), cast.steady(*room).map(|person| cast.person(person)).collect())
         };
-        Self {
+        Ok(Self {
             phase: phase.clone(),
             random: Random::new(seed, 0xC4A7_0000 + person as u64),
-            token: run.tokens.of(&user),
+            rest: Rest::new(&run.endpoint, &token)?,
+            token,
             pause,
             inbox: Inbox::new(&user, known),
             outbox: Outbox::new(&user),
@@ -112,7 +117,7 @@ impl Person {
             waiting: HashMap::new(),
             ids: 0,
             is_quiet: false,
-        }
+        })
     }
 
     /// Lives until the end of the run.
@@ -206,26 +211,6 @@ impl Person {
             if let Waiting::Message(number) = waiting {
                 self.outbox.lost(number);
             }
-        }
-    }
-
-    /// Sends what is not acknowledged once more.
-    async fn send_open(&mut self, socket: &mut Socket) -> Result<(), Lost> {
-        let under_way: BTreeSet<u64> = self.waiting.values().filter_map(Waiting::message).collect();
-        for number in self.outbox.open() {
-            if !under_way.contains(&number) {
-                count(&self.run.counts.resent);
-                self.send(socket, number).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, socket: &mut Socket, number: u64) -> Result<(), Lost> {
-        let id = self.ask(Waiting::Message(number));
-        match self.outbox.attempt(number, id) {
-            Some(frame) => socket.send(&frame).await,
-            None => Ok(()),
         }
     }
 
