@@ -316,6 +316,9 @@ pub const CHAT_TEXT_BYTES_MAX: usize = 64 << 10;
 /// What a client calls a message.
 pub const TXN_BYTES_MAX: usize = 128;
 
+/// What a message was called where it was sent, as far as an import speaks of it.
+pub const FOREIGN_ID_BYTES_MAX: usize = 256;
+
 /// Those who are something to a conversation. They are in memory while it is used, some 200 bytes each.
 pub const PARTICIPANTS_MAX: usize = 100_000;
 

@@ -99,8 +99,9 @@ impl Chat {
         peer: &str,
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.direct(user, peer).await?;
-        self.begin_act(&conversation, user, Action::Send(message), None).await
+        let action = Action::Send(message);
+        let conversation = self.direct(user, peer, &action).await?;
+        self.begin_act(&conversation, user, action, None).await
     }
 
     /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.
@@ -176,7 +177,6 @@ impl Chat {
             .iter()
             .any(|(event, _)| matches!(event.kind, Kind::Delete { .. } | Kind::Closed));
         self.streams.appended(pending).await?;
-        self.announce(conversation.name(), &Live::joined(&events));
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
@@ -274,6 +274,7 @@ impl Chat {
             conversation.channel().wake();
         }
         drop(turn);
+        self.announce(conversation.name(), Live::joined(&placed.events));
         if conversation.remembers_much() {
             conversation.forget_stored();
         }

@@ -3,7 +3,7 @@
 use super::{
     Chat, ChatError,
     conversation::{Conversation, Live},
-    decide::{found, found_direct},
+    decide::{Action, Facts, decide, found, found_direct},
     event::{Event, Kind},
     hub::Notice,
     name::{self, ConversationName},
@@ -83,42 +83,42 @@ impl Chat {
             let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
             let events = [(Arc::new(event), ensured.status.tail)];
             conversation.take_up_first(&events);
-            let conversation = Arc::new(conversation);
-            begun = Some((conversation.clone(), Live::joined(&events)));
-            Ok::<_, ChatError>(conversation)
+            self.announce(&name, Live::joined(&events));
+            Ok::<_, ChatError>(begun.insert(Arc::new(conversation)).clone())
         });
         let found = found.await.map(drop);
         drop(cell);
+        if found.is_err() {
+            self.forget_empty(&name);
+        }
         match found {
-            Ok(()) => {}
-            Err(ChatError::Exists) => {
-                self.forget_empty(&name);
-                return Ok(None);
-            }
-            Err(error) => {
-                self.forget_empty(&name);
-                return Err(error);
-            }
-        }
-        Ok(begun.map(|(conversation, joined)| {
-            self.announce(&name, &joined);
-            conversation
-        }))
-    }
-
-    /// Tells users that they have come into a conversation.
-    pub(super) fn announce(&self, name: &ConversationName, joined: &[Arc<str>]) {
-        for user in joined {
-            self.hub.tell(user, &Notice::Joined(name.clone()));
+            Ok(()) => Ok(begun),
+            Err(ChatError::Exists) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// The conversation that two users have with each other, which begins with this where there is
-    /// none.
+    /// Tells users that they have come into a conversation, once that is durable, whether or not
+    /// anybody waits for it.
+    pub(super) fn announce(&self, name: &ConversationName, joined: Vec<Arc<str>>) {
+        if joined.is_empty() {
+            return;
+        }
+        let (streams, hub, name) = (self.streams.clone(), self.hub.clone(), name.clone());
+        tokio::spawn(async move {
+            if streams.settled().await.is_ok() {
+                joined.iter().for_each(|user| hub.tell(user, &Notice::Joined(name.clone())));
+            }
+        });
+    }
+
+    /// The conversation that two users have with each other, which begins with `action` of one of
+    /// them where there is none, if that may be the first thing in it.
     pub(super) async fn direct(
         &self,
         user: &Arc<str>,
         peer: &str,
+        action: &Action,
     ) -> Result<Arc<Conversation>, ChatError> {
         let peer: Arc<str> = name::user(peer)?.into();
         let name = ConversationName::direct(user, &peer);
@@ -126,7 +126,10 @@ impl Chat {
             Err(ChatError::NotFound) => {}
             found => return found,
         }
-        match self.begin(name.clone(), user, found_direct(user, &peer)).await? {
+        let (kind, now_ms) = (found_direct(user, &peer), self.clock.now_ms());
+        let state = State::begun(name.text().clone(), &kind, user, now_ms);
+        drop(decide(&state, user, action, &Facts::default(), now_ms)?);
+        match self.begin(name.clone(), user, kind).await? {
             Some(conversation) => Ok(conversation),
             None => self.conversation(&name).await,
         }

@@ -2,8 +2,8 @@
 
 use super::{
     ChatError,
-    decide::{Action, Facts, Known, Step, message_of},
-    event::{Event, Kind, Message},
+    decide::{Action, Facts, Known, Step, is_txn, message_of},
+    event::{Event, Extra, Kind, Message},
     hub::Mailbox,
     name::ConversationName,
     state::{Person, State},
@@ -76,7 +76,8 @@ impl Asked {
             target,
             reply_to: position(&message.reply_to),
             thread: position(&message.thread),
-            txn: message.txn.clone(),
+            // What cannot be one is no question for the tables.
+            txn: message.txn.clone().filter(|txn| is_txn(txn)),
         }
     }
 
@@ -151,6 +152,13 @@ impl Conversation {
             state.low
         };
         Ok((reaches.entry(user.clone()).or_default().clone(), low))
+    }
+
+    /// Whether anybody reads it, or may begin to any moment.
+    pub(super) fn is_read(&self) -> bool {
+        let reaches = &mut self.live().reaches;
+        reaches.retain(|_, reach| Arc::strong_count(reach) > 1);
+        !reaches.is_empty()
     }
 
     fn watchers(&self) -> MutexGuard<'_, Vec<Mailbox>> {
@@ -321,6 +329,7 @@ impl Recent {
             Kind::Edit(edit) => self.change(at, edit.target, target, |known| known.rev = edit.rev),
             Kind::Delete { target: position, .. } => {
                 self.change(at, *position, target, |known| known.deleted = true);
+                self.erase(*position);
             }
             Kind::Finish { target: position, .. } => {
                 self.change(at, *position, target, |known| known.streaming = false);
@@ -340,6 +349,17 @@ impl Recent {
         let entry = self.messages.entry(position).or_insert_with(|| (at, target.clone()));
         entry.0 = at;
         change(&mut entry.1);
+    }
+
+    /// Whoever sends a message again that is deleted learns that it was sent, not what it said.
+    fn erase(&mut self, position: u64) {
+        for sent in self.txns.values_mut().filter(|sent| sent.position == position) {
+            let mut erased = Event::clone(sent);
+            if let Kind::Message(message) = &mut erased.kind {
+                (message.text, message.extra) = (None, Extra::default());
+            }
+            *sent = Arc::new(erased);
+        }
     }
 
     fn forget(&mut self, stored: u64) {

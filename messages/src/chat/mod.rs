@@ -76,7 +76,7 @@ pub struct Chat {
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
     attachments: AttachmentRules,
-    hub: Hub,
+    hub: Arc<Hub>,
 }
 
 impl Chat {
@@ -89,7 +89,7 @@ impl Chat {
         attachments: AttachmentRules,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
-        let (conversations, hub) = (DashMap::new(), Hub::default());
+        let (conversations, hub) = (DashMap::new(), Arc::new(Hub::default()));
         Arc::new(Self { streams, store, clock, conversations, receipts, attachments, hub })
     }
 
@@ -148,8 +148,8 @@ impl Chat {
         };
         self.streams.status(&channel).await?;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
-        // visible now is all there is, and then the tables have it.
-        self.wait(channel.is_stored()).await?;
+        // visible now is all there is, and then the tables have it; and how far everybody is.
+        self.wait(false).await?;
         let stored = self.store.conversation(name.as_str()).await?;
         let stored = stored.filter(|stored| !stored.closed).ok_or(ChatError::NotFound)?;
         let mut state = state_of(stored);
@@ -185,7 +185,9 @@ impl Chat {
             let idle_ms = now_ms.saturating_sub(conversation.channel().used_ms());
             let unheld = Arc::strong_count(cell) == 1 && Arc::strong_count(conversation) == 1;
             let stored = conversation.channel().is_stored() && !conversation.is_watched();
-            !(unheld && stored && idle_ms > CONVERSATION_IDLE_MS)
+            // Whoever reads must learn when their access ends, which is said here.
+            let read = conversation.is_read();
+            !(unheld && stored && !read && idle_ms > CONVERSATION_IDLE_MS)
         });
         self.hub.sweep(now_ms.saturating_sub(CONVERSATION_IDLE_MS));
     }

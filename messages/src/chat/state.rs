@@ -111,6 +111,17 @@ impl State {
         }
     }
 
+    /// As it would be if `user` began it like this.
+    #[must_use]
+    pub fn begun(name: Arc<str>, kind: &Kind, user: &Arc<str>, now_ms: u64) -> Self {
+        let (kind, conversation) = (kind.clone(), name.clone());
+        let event =
+            Event { kind, conversation, position: 1, source: user.clone(), created: now_ms };
+        let mut state = Self::new(name);
+        state.apply(&event, Offset { records: 1, bytes: 0 });
+        state
+    }
+
     /// The position of the last event.
     #[must_use]
     pub fn position(&self) -> u64 {

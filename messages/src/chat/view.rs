@@ -205,7 +205,7 @@ impl MessageView {
             extra: message.extra.clone(),
             rev: 0,
             edited: None,
-            deleted: None,
+            deleted: message.text.is_none().then_some(event.created),
             streaming: message.streaming,
             interrupted: false,
             imported: message.imported,

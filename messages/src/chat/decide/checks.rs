@@ -1,9 +1,12 @@
 //! What texts may be.
 
 use super::super::{ChatError, event::Extra};
-use crate::limits::{
-    ATTACHMENTS_MAX, CHAT_TEXT_BYTES_MAX, MENTIONS_MAX, META_BYTES_MAX, REASON_BYTES_MAX,
-    TITLE_BYTES_MAX, URL_BYTES_MAX,
+use crate::{
+    limits::{
+        ATTACHMENTS_MAX, CHAT_TEXT_BYTES_MAX, FOREIGN_ID_BYTES_MAX, MENTIONS_MAX, META_BYTES_MAX,
+        REACTION_BYTES_MAX, REASON_BYTES_MAX, TITLE_BYTES_MAX, TXN_BYTES_MAX, URL_BYTES_MAX,
+    },
+    model::is_writer_text,
 };
 
 pub(super) fn check_title(title: Option<&str>) -> Result<(), ChatError> {
@@ -20,6 +23,30 @@ pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ChatError> {
         )));
     }
     Ok(())
+}
+
+pub(super) fn check_reaction(reaction: &str) -> Result<(), ChatError> {
+    let fits = (1..=REACTION_BYTES_MAX).contains(&reaction.len());
+    if !fits || reaction.chars().any(char::is_control) {
+        let what = format!("a reaction is a text of 1 to {REACTION_BYTES_MAX} bytes");
+        return Err(ChatError::Invalid(what));
+    }
+    Ok(())
+}
+
+/// The id of a message that was sent elsewhere may be anything.
+pub(super) fn check_foreign(id: Option<&str>) -> Result<(), ChatError> {
+    if id.is_some_and(|id| id.len() > FOREIGN_ID_BYTES_MAX || has_nul(id)) {
+        let what = format!("reply_to may have at most {FOREIGN_ID_BYTES_MAX} bytes, and no NUL");
+        return Err(ChatError::Invalid(what));
+    }
+    Ok(())
+}
+
+/// Whether a client may call a message so.
+#[must_use]
+pub fn is_txn(text: &str) -> bool {
+    (1..=TXN_BYTES_MAX).contains(&text.len()) && is_writer_text(text)
 }
 
 /// What no database would keep in a text.
@@ -49,7 +76,8 @@ pub(super) fn check_text(text: &str, extra: &Extra, may_be_empty: bool) -> Resul
     if meta > META_BYTES_MAX {
         return bad(format!("meta may have at most {META_BYTES_MAX} bytes"));
     }
-    let whole = extra.text().unwrap_or_default();
+    // Two backslashes are one, which escapes nothing.
+    let whole = extra.text().unwrap_or_default().replace("\\\\", "");
     if whole.contains("\\u0000") {
         return bad("no text in a message may have a NUL".into());
     }

@@ -10,11 +10,11 @@ use super::{
         state::Person,
     },
     Desk, EVERYBODY, Imported, Known, NewMessage, Step,
-    checks::{check_reason, check_text},
+    checks::{check_foreign, check_reaction, check_reason, check_text, is_txn},
 };
 use crate::{
-    limits::{PINS_MAX, REACTION_BYTES_MAX, TXN_BYTES_MAX},
-    model::{Offset, is_writer_text},
+    limits::{PINS_MAX, TXN_BYTES_MAX},
+    model::Offset,
 };
 
 impl Desk<'_> {
@@ -30,10 +30,10 @@ impl Desk<'_> {
         self.check_voice(me)?;
         self.check_pace(me)?;
         check_text(&message.text, &message.extra, message.streaming)?;
-        let is_bad =
-            |txn: &String| txn.is_empty() || txn.len() > TXN_BYTES_MAX || !is_writer_text(txn);
-        if message.txn.as_ref().is_some_and(is_bad) {
-            return Err(ChatError::Invalid(format!("txn must have 1 to {TXN_BYTES_MAX} bytes")));
+        if message.txn.as_ref().is_some_and(|txn| !is_txn(txn)) {
+            let what =
+                format!("txn must have 1 to {TXN_BYTES_MAX} bytes, and no control characters");
+            return Err(ChatError::Invalid(what));
         }
         self.check_mentions(me, &message.extra)?;
         let seen = |known: &&Known| known.position > me.visible_from.records && !known.deleted;
@@ -153,21 +153,15 @@ impl Desk<'_> {
         let target = self.target(me)?.position;
         self.check(me, Permission::React)?;
         self.check_voice(me)?;
-        let fits = (1..=REACTION_BYTES_MAX).contains(&reaction.len());
-        if !fits || reaction.chars().any(char::is_control) {
-            let what = format!("a reaction is a text of 1 to {REACTION_BYTES_MAX} bytes");
-            return Err(ChatError::Invalid(what));
-        }
+        check_reaction(reaction)?;
         let replaces = self.state.settings.reactions == Reactions::Unique;
         Ok(Kind::React { target, reaction: reaction.to_owned(), replaces })
     }
 
-    pub(super) fn unreact(&self, reaction: &str) -> Result<Kind, ChatError> {
-        let target = self.facts.target.as_ref().ok_or(ChatError::NoMessage)?;
-        if target.deleted {
-            return Err(ChatError::Deleted);
-        }
-        Ok(Kind::Unreact { target: target.position, reaction: reaction.to_owned() })
+    pub(super) fn unreact(&self, me: &Person, reaction: &str) -> Result<Kind, ChatError> {
+        let target = self.target(me)?.position;
+        check_reaction(reaction)?;
+        Ok(Kind::Unreact { target, reaction: reaction.to_owned() })
     }
 
     pub(super) fn pin(&self, me: &Person) -> Result<Option<Kind>, ChatError> {
@@ -203,6 +197,8 @@ impl Desk<'_> {
         for (position, message) in (self.state.position() + 1..).zip(messages) {
             name::user(&message.source)?;
             check_text(&message.text, &message.extra, false)?;
+            message.extra.mentions.iter().try_for_each(|user| name::user(user).map(drop))?;
+            check_foreign(message.reply_to.as_deref())?;
             let kind = Kind::Message(Message {
                 id: self.id(position),
                 n: self.state.n,

@@ -18,6 +18,7 @@ use crate::{
     model::{FOREVER_MS, Offset},
 };
 use checks::check_title;
+pub use checks::is_txn;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -294,7 +295,7 @@ impl Desk<'_> {
             Action::Edit { text, extra, rev } => self.edit(me, text, extra, *rev).map(Some),
             Action::Delete { reason } => self.delete(me, reason.as_deref()),
             Action::React { reaction } => self.react(me, reaction).map(Some),
-            Action::Unreact { reaction } => self.unreact(reaction).map(Some),
+            Action::Unreact { reaction } => self.unreact(me, reaction).map(Some),
             Action::Pin => self.pin(me),
             Action::Unpin => self.unpin(me),
             Action::Change { title, settings } => self.change(me, title, settings.as_ref()),

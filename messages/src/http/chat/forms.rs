@@ -198,6 +198,16 @@ fn place(name: &str, text: Option<Cow<'_, str>>) -> Result<Option<u64>, Problem>
     }
 }
 
+/// A text that a database can be asked for.
+fn plain(name: &str, text: Option<Cow<'_, str>>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.contains('\0') => {
+            Err(Problem::bad_request("bad_parameter", format!("{name}: no text has a NUL")))
+        }
+        text => Ok(text.map(Cow::into_owned)),
+    }
+}
+
 /// Parameters of reads of messages.
 pub(super) fn wanted(uri: &Uri) -> Result<Wanted, Problem> {
     let known = [
@@ -214,7 +224,6 @@ pub(super) fn wanted(uri: &Uri) -> Result<Wanted, Problem> {
             return Err(Problem::bad_request("bad_parameter", detail));
         }
     };
-    let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
     let most = u64::from(MESSAGES_MAX);
     Ok(Wanted {
         limit: number("limit", limit, most, most)? as u32,
@@ -222,10 +231,10 @@ pub(super) fn wanted(uri: &Uri) -> Result<Wanted, Problem> {
         after: place("after", after)?,
         around: place("around", around)?,
         descending,
-        source: owned(source),
+        source: plain("source", source)?,
         created: count("created", created)?,
-        reply_to: owned(reply_to),
-        thread: owned(thread),
+        reply_to: plain("reply_to", reply_to)?,
+        thread: plain("thread", thread)?,
         skip: u32::try_from(count("offset", skip)?.unwrap_or(0)).unwrap_or(u32::MAX),
     })
 }

@@ -111,7 +111,7 @@ pub struct StoredMessage {
 }
 
 /// Which messages somebody wants to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageQuery {
     /// Of which conversation.
     pub conversation: Arc<str>,
