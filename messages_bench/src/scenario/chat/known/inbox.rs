@@ -116,7 +116,7 @@ impl Inbox {
             return vec![Fault::new("a frame of a conversation of others", text)];
         };
         let offset = frame.offset.as_deref().unwrap_or_default();
-        match frame.kind {
+        let faults = match frame.kind {
             FrameKind::Conversation => {
                 (room.is_member, room.has_entered) = (true, true);
                 Vec::new()
@@ -129,7 +129,9 @@ impl Inbox {
                 room.seen.stands(offset).into_iter().collect()
             }
             _ => room.end(frame, offset),
-        }
+        };
+        let at = |fault: Fault| Fault { text: format!("{name}: {}", fault.text), ..fault };
+        faults.into_iter().map(at).collect()
     }
 
     /// Everything that there will be a subscription to.
@@ -225,7 +227,9 @@ impl Room {
         for Receipt { participant, delivered, read } in receipts {
             let known = self.receipts.entry(participant.clone()).or_default();
             if *delivered < known.0 || *read < known.1 || read > delivered {
-                let text = format!("{participant} from {known:?} to {:?}", (delivered, read));
+                let when = if self.is_caught_up { "live" } else { "when coming back" };
+                let now = (delivered, read);
+                let text = format!("{participant} from {known:?} to {now:?}, told {when}");
                 faults.push(Fault::new("a mark went back", text));
             }
             *known = (known.0.max(*delivered), known.1.max(*read));

@@ -15,7 +15,9 @@ impl Person {
             Err(error) => return self.fault(Fault::new("no frame", format!("{error}: {text}"))),
         };
         let faults = self.inbox.take(&frame);
-        self.run.faults.add_all(&self.user, faults);
+        if !faults.is_empty() {
+            self.run.faults.add_all(&self.place(), faults);
+        }
         let counts = &self.run.counts;
         match frame.kind {
             FrameKind::Data => {

@@ -201,8 +201,13 @@ impl Person {
         self.ids
     }
 
+    /// Who they are, and in which life of the server.
+    fn place(&self) -> String {
+        format!("{} ({:?})", self.user, self.phase.now())
+    }
+
     fn fault(&self, fault: Fault) {
-        self.run.faults.add(&self.user, fault);
+        self.run.faults.add(&self.place(), fault);
     }
 
     /// What was not answered may or may not have happened.
