@@ -1,82 +1,11 @@
 // A page in a real browser, from another origin than the server's.
 
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, onTestFailed, onTestFinished, test } from "vitest";
-import { noteProcess, Server } from "../server.js";
+import { expect, test } from "vitest";
+import { atEnd, openPage } from "./page.js";
+import { Server } from "../server.js";
 import { persistent } from "./persistent.js";
-
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-
-function browserProgram() {
-  for (const name of BROWSERS) {
-    for (const dir of process.env.PATH.split(delimiter)) {
-      try {
-        accessSync(join(dir, name), constants.X_OK);
-        return join(dir, name);
-      } catch {
-        // The next one.
-      }
-    }
-  }
-  throw new Error(`none of these programs is there: ${BROWSERS.join(", ")}`);
-}
-
-/** Opens the page; what it sees is collected in the list that is returned. */
-async function openPage(parameters) {
-  const seen = [];
-  const html = await readFile(new URL("page.html", import.meta.url));
-  const origin = createServer(async (request, response) => {
-    if (request.url === "/seen") seen.push(JSON.parse(await text(request)));
-    response.setHeader("Content-Type", "text/html");
-    response.end(request.method === "GET" ? html : "");
-  });
-  origin.listen(0, "127.0.0.1");
-  await once(origin, "listening");
-  const address = `http://127.0.0.1:${origin.address().port}/?${new URLSearchParams(parameters)}`;
-
-  const profile = await mkdtemp(join(tmpdir(), "messages-browser-"));
-  const flags = ["--headless", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-quic"];
-  // It opens nothing but this page, and a container seldom lets it make a sandbox.
-  flags.push("--no-sandbox", "--disable-background-networking", "--disable-component-update");
-  flags.push("--disable-dev-shm-usage", `--user-data-dir=${profile}`);
-  const browser = spawn(browserProgram(), [...flags, address], {
-    env: { ...process.env, HOME: profile },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const exit = once(browser, "exit");
-  noteProcess(profile, browser);
-  let complaints = "";
-  browser.stderr.setEncoding("utf8").on("data", (text) => (complaints += text));
-  onTestFailed(() => console.error("the page saw", seen.slice(-20), "\n", complaints.slice(-2000)));
-  onTestFinished(async () => {
-    browser.kill("SIGKILL");
-    await exit;
-    origin.closeAllConnections();
-    origin.close();
-    // Its helpers need a moment to see that it is gone.
-    await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
-  });
-  return seen;
-}
-
-/** Waits until the page has told that it is at the end, and not what went wrong. */
-async function atEnd(seen) {
-  for (;;) {
-    const error = seen.find((what) => what.error);
-    if (error) throw new Error(`the page: ${error.error}`);
-    if (seen.some((what) => what.end)) return;
-    await sleep(20);
-  }
-}
 
 const events = (seen) => seen.filter((what) => what.data !== undefined);
 
@@ -84,7 +13,7 @@ test("EventSource gets text as it was sent", async () => {
   const server = await Server.forTest();
   const url = server.stream("text");
   const handle = await DurableStream.create({ url, contentType: "text/plain; charset=utf-8" });
-  const seen = await openPage({ test: "follow", stream: url });
+  const seen = await openPage("page.html", { test: "follow", stream: url });
   const sent = [" a", "  b\n", "\n\n", "id:1\ndata: c\n\n", ":d", "\u00e4\u20ac\u{1f600}\n", "e "];
   for (const piece of sent) {
     await handle.append(piece);
@@ -100,7 +29,7 @@ test("EventSource does not come back for ever to a closed stream", async () => {
   const url = server.stream("closed");
   const handle = await DurableStream.create({ url, contentType: "text/plain" });
   await handle.append("once");
-  const seen = await openPage({ test: "stay", stream: url });
+  const seen = await openPage("page.html", { test: "stay", stream: url });
   while (events(seen).length === 0) await sleep(10);
   await handle.close();
   await atEnd(seen);
@@ -114,7 +43,7 @@ test("EventSource has every record once while the server is killed", async () =>
   const url = server.stream("crash");
   const handle = await DurableStream.create({ url, contentType: "application/json" });
   const producer = new IdempotentProducer(handle, "writer", { fetch: persistent });
-  const seen = await openPage({ test: "follow", stream: url });
+  const seen = await openPage("page.html", { test: "follow", stream: url });
   const items = () => events(seen).flatMap(({ data }) => JSON.parse(data));
 
   const crashes = (async () => {
@@ -149,7 +78,7 @@ test("EventSource has every record once while the server is killed", async () =>
 
 test("a page may write, and read the headers of the protocol", async () => {
   const server = await Server.forTest();
-  const seen = await openPage({ test: "write", stream: server.stream("page") });
+  const seen = await openPage("page.html", { test: "write", stream: server.stream("page") });
   await atEnd(seen);
   const answers = seen.filter(({ method }) => method);
   expect(answers.map(({ method, status }) => `${method} ${status}`)).toEqual([

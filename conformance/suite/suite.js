@@ -1,21 +1,9 @@
 // The protocol's own conformance suite, against a fresh server.
 
 import { runConformanceTests } from "@durable-streams/server-conformance-tests";
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { afterAll, beforeAll } from "vitest";
+import { postgres } from "../postgres.js";
 import { Server } from "../server.js";
-
-/** An empty database in the Postgres that the tests run with. */
-async function postgres() {
-  const server = process.env.TEST_POSTGRES_URL;
-  if (!server) throw new Error("TEST_POSTGRES_URL is not set; run this with scripts/conformance");
-  const database = `conformance_${Date.now()}_${process.pid}`;
-  await promisify(execFile)("psql", [server, "-qXc", `CREATE DATABASE ${database}`]);
-  const url = new URL(server);
-  url.pathname = database;
-  return url.href;
-}
 
 /** Runs the suite with this database and durability. */
 export function suite(database, durability) {

@@ -8,18 +8,13 @@ use super::{
     },
     forms::{MessageForm, count, wanted},
     grow,
-    request::{Answer, Caller, Form, InConversation, Named, answer, parse},
+    request::{Answer, Caller, Form, InConversation, Named, answer},
 };
 use crate::{
     chat::{ConversationName, Found, MessageView, Sent},
-    limits::{CHAT_BODY_BYTES_MAX, MESSAGES_MAX, SEARCH_RESULTS_DEFAULT},
-    model::media_type,
+    limits::{MESSAGES_MAX, SEARCH_RESULTS_DEFAULT},
 };
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderMap, Uri, header},
-};
+use axum::{body::Body, extract::State, http::Uri};
 use serde::Serialize;
 
 /// The answer to whoever sends: the message, and whether it had been sent before.
@@ -45,23 +40,28 @@ pub(super) async fn send(
     Ok(sent(&app.chat.send(&caller.user, &name, form.message(None)).await?))
 }
 
-/// A message under a name of the client's own, or one that grows with its body.
+/// A message under a name of the client's own.
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
     Named((name, txn)): Named<(String, String)>,
-    headers: HeaderMap,
+    Form(form): Form<MessageForm>,
+) -> Answer {
+    let name: ConversationName = name.parse()?;
+    app.auth.message(&caller.principal)?;
+    Ok(sent(&app.chat.send(&caller.user, &name, form.message(Some(txn))).await?))
+}
+
+/// One whose text is the body, as it comes.
+pub(super) async fn put_text(
+    State(app): State<App>,
+    caller: Caller,
+    Named((name, txn)): Named<(String, String)>,
     body: Body,
 ) -> Answer {
     let name: ConversationName = name.parse()?;
     app.auth.message(&caller.principal)?;
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if content_type.is_some_and(|text| media_type(text).eq_ignore_ascii_case("text/plain")) {
-        return grow::grow(app, caller.user, name, txn, body).await;
-    }
-    let body = app.incoming(body).whole(CHAT_BODY_BYTES_MAX).await?;
-    let form: MessageForm = parse(&body)?;
-    Ok(sent(&app.chat.send(&caller.user, &name, form.message(Some(txn))).await?))
+    grow::grow(app, caller.user, name, txn, body).await
 }
 
 pub(super) async fn send_to(

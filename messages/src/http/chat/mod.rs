@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/conversations/{name}/typing", put(people::typing))
         .route("/conversations/{name}/messages", get(messages::list).post(messages::send))
         .route("/conversations/{name}/messages/{txn}", put(messages::put))
+        .route("/conversations/{name}/messages/{txn}/text", put(messages::put_text))
         .route("/conversations/{name}/events", get(events::read))
         .route("/conversations/{name}/pins", get(messages::pinned))
         .route("/conversations/{name}/pins/{message}", put(message::pin).delete(message::unpin))
