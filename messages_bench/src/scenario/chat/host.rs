@@ -90,18 +90,25 @@ impl Host {
         self.rest.insist(&mut self.phase, method, path, body).await
     }
 
+    /// Somebody to be removed from a conversation, or one who is to be added again to theirs.
+    fn some_drifter(&mut self, room: usize) -> Option<(usize, usize)> {
+        let drifters: Vec<_> = match self.random.one_in(2) {
+            true => self.out.iter().copied().collect(),
+            false => self.run.cast.drifters(room).map(|person| (room, person)).collect(),
+        };
+        drifters.get(self.random.below(drifters.len() as u64) as usize).copied()
+    }
+
     /// Removes somebody, or adds them again.
     async fn move_somebody(&mut self, room: usize) -> Result<(), Failure> {
-        let cast = &self.run.cast;
-        let drifters: Vec<_> = cast.drifters(room).collect();
-        let Some(person) = drifters.get(self.random.below(drifters.len() as u64) as usize) else {
+        let Some((room, person)) = self.some_drifter(room) else {
             return Ok(());
         };
-        let key = (room, *person);
+        let (cast, key) = (&self.run.cast, (room, person));
         let path =
-            format!("/conversations/{}/participants/{}", cast.room(room), cast.person(*person));
+            format!("/conversations/{}/participants/{}", cast.room(room), cast.person(person));
         if self.out.contains(&key) {
-            self.run.access(room, *person).allow();
+            self.run.access(room, person).allow();
             let answer = self.ask(Method::PUT, &path, Some(&json!({}))).await?;
             expect(&answer, &[])?;
             self.out.remove(&key);
