@@ -194,8 +194,9 @@ impl Chat {
     ) -> Result<Vec<StoredMessage>, ChatError> {
         let half = query.limit.div_ceil(2);
         let descending = query.descending;
+        let end = around.saturating_add(1);
         let up_to = MessageQuery {
-            before: Some(around.saturating_add(1)),
+            before: Some(query.before.map_or(end, |before| before.min(end))),
             descending: true,
             limit: half,
             ..query.clone()

@@ -163,7 +163,7 @@ impl Receipts {
         let mut all_well = true;
         for part in marks.chunks(RECEIPTS_AT_ONCE_MAX) {
             match self.write(part).await {
-                Ok(()) => take_up(part, self.clock.now_ms()),
+                Ok(()) => take_up(part),
                 Err(error) => {
                     tracing::warn!(%error, marks = part.len(), "marks of readers are lost");
                     all_well = false;
@@ -225,12 +225,12 @@ impl Receipts {
 }
 
 /// Lets the conversations know what is durable now, and those who watch them.
-fn take_up(marks: &[(Key, (Arc<Conversation>, Marks))], now_ms: u64) {
+fn take_up(marks: &[(Key, (Arc<Conversation>, Marks))]) {
     let mut changed: HashMap<&ConversationName, (&Arc<Conversation>, Vec<Arc<str>>)> =
         HashMap::new();
     for ((name, user), (conversation, marks)) in marks {
         if let Some(person) = conversation.live().state.people.get_mut(user) {
-            let _ = person.marks.advance(marks.delivered, marks.read, now_ms);
+            person.marks.take_up(marks);
             changed.entry(name).or_insert_with(|| (conversation, Vec::new())).1.push(user.clone());
         }
     }

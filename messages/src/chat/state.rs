@@ -89,6 +89,16 @@ impl Marks {
         }
         before != *self
     }
+
+    /// Takes up of `other` what is further, with its times.
+    pub fn take_up(&mut self, other: &Self) {
+        if other.delivered > self.delivered {
+            (self.delivered, self.delivered_at) = (other.delivered, other.delivered_at);
+        }
+        if other.read > self.read {
+            (self.read, self.read_at) = (other.read, other.read_at);
+        }
+    }
 }
 
 impl State {

@@ -4,13 +4,12 @@ use super::{
     super::{
         ChatError,
         event::{Edit, Extra, Kind, Message},
-        name,
         role::{Permission, Role},
         settings::Reactions,
         state::Person,
     },
     Desk, EVERYBODY, Imported, Known, NewMessage, Step,
-    checks::{check_foreign, check_reaction, check_reason, check_text, is_txn},
+    checks::{check_reaction, check_reason, check_text, is_txn},
 };
 use crate::{
     limits::{PINS_MAX, TXN_BYTES_MAX},
@@ -195,10 +194,7 @@ impl Desk<'_> {
         }
         let mut steps = Vec::with_capacity(messages.len());
         for (position, message) in (self.state.position() + 1..).zip(messages) {
-            name::user(&message.source)?;
-            check_text(&message.text, &message.extra, false)?;
-            message.extra.mentions.iter().try_for_each(|user| name::user(user).map(drop))?;
-            check_foreign(message.reply_to.as_deref())?;
+            message.check()?;
             let kind = Kind::Message(Message {
                 id: self.id(position),
                 n: self.state.n,

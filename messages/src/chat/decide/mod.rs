@@ -17,8 +17,8 @@ use crate::{
     limits::PARTICIPANTS_MAX,
     model::{FOREVER_MS, Offset},
 };
-use checks::check_title;
 pub use checks::is_txn;
+use checks::{check_foreign, check_text, check_title};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -162,6 +162,20 @@ pub struct Imported {
     pub reply_to: Option<String>,
     /// What comes with it.
     pub extra: Extra,
+}
+
+impl Imported {
+    /// Whether it can be a message.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(&self) -> Result<(), ChatError> {
+        name::user(&self.source)?;
+        check_text(&self.text, &self.extra, false)?;
+        let people = self.extra.mentions.iter().filter(|user| *user != EVERYBODY);
+        people.map(|user| name::user(user)).try_for_each(|user| user.map(drop))?;
+        check_foreign(self.reply_to.as_deref())
+    }
 }
 
 /// What is known of a message that an action concerns.

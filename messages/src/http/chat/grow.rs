@@ -6,7 +6,7 @@ use super::{
     request::{Answer, answer},
 };
 use crate::{
-    chat::{Action, ConversationName, MessageId, NewMessage},
+    chat::{Action, ConversationName, MessageId, NewMessage, Sent},
     limits::{GROWN_TEXT_BYTES_MAX, PART_BYTES_MAX, PART_WAIT_MS_MAX},
 };
 use axum::{body::Body, http::StatusCode};
@@ -25,10 +25,12 @@ pub(super) async fn grow(
 ) -> Answer {
     let message = NewMessage { txn: Some(txn), streaming: true, ..NewMessage::default() };
     let begun = app.chat.send(&user, &name, message).await?;
-    if begun.duplicate {
-        return Ok(sent(&begun));
-    }
     let id = MessageId { conversation: name, position: begun.message.position };
+    if begun.duplicate {
+        // With what it has grown to.
+        let message = app.chat.message(&user, &id).await?;
+        return Ok(sent(&Sent { message, ..begun }));
+    }
     let growth = Growth { app, user, id, bytes: 0 };
     let grown = tokio::spawn(growth.run(body)).await;
     grown.unwrap_or_else(|error| {

@@ -32,7 +32,8 @@ pub(super) async fn export(
     let (from, to) = (count("from", from)?.unwrap_or(0), count("to", to)?.unwrap_or(u64::MAX));
     let readable = app.chat.readable(&caller.user, &name).await?;
     let reading = app.auth.reading(caller.principal)?;
-    let (cursor, status) = app.streams.read(readable.channel, readable.from.bytes).await?;
+    let channel = readable.conversation.channel().clone();
+    let (cursor, status) = app.streams.read(channel, readable.from.bytes).await?;
     let end = status.tail.bytes;
     let lines = Lines { cursor: cursor.within(readable.reach), end, from, to };
     let body = futures::stream::try_unfold((lines, reading), |(mut lines, reading)| async {
@@ -112,7 +113,9 @@ fn lines(body: &[u8]) -> Result<Vec<Imported>, Problem> {
             .map_err(|error| Problem::bad_request("bad_body", format!("line {number}: {error}")))?;
         let ImportForm { source, text, created, reply_to, mentions, attachments, meta } = form;
         let extra = Extra { mentions, attachments, meta };
-        messages.push(Imported { source: source.into(), text, created, reply_to, extra });
+        let message = Imported { source: source.into(), text, created, reply_to, extra };
+        message.check()?;
+        messages.push(message);
     }
     if messages.is_empty() {
         return Err(Problem::bad_request("bad_body", "there is no message in the body"));

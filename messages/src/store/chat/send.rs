@@ -64,10 +64,12 @@ pub(super) async fn messages<DB: Run>(
         let statement = Statement::over(INSERT, part.len(), values, "");
         DB::execute(on, statement.recurring(part.len() == MESSAGES_MAX)).await?;
     }
-    let mentions = rows.iter().flat_map(|row| mentions(&row.target, &row.mentions));
+    // What is brought along is old: it is nobody's news, and whoever said it has not been here.
+    let new: Vec<&MessageRow> = rows.into_iter().filter(|row| !row.imported).collect();
+    let mentions = new.iter().flat_map(|row| mentions(&row.target, &row.mentions));
     mention::<DB>(on, &mentions.collect::<Vec<_>>()).await?;
-    // Whoever sends has read what is before; whoever brings along old messages has not.
-    let sent = rows.iter().filter(|row| !row.imported).map(|row| ReceiptRow {
+    // Whoever sends has read what is before.
+    let sent = new.iter().map(|row| ReceiptRow {
         conversation: row.target.conversation.clone(),
         participant: row.source.clone(),
         delivered: row.target.position,
