@@ -264,8 +264,9 @@ pub const SOCKET_SUBSCRIPTIONS_MAX: usize = 4096;
 /// A frame from a client of a socket: an append of about that size, or anything else.
 pub const SOCKET_FRAME_BYTES_MAX: usize = 1 << 20;
 
-/// What a client calls its subscriptions and requests.
-pub const SOCKET_LABEL_BYTES_MAX: usize = 64;
+/// What a client calls its subscriptions and requests. A subscription may be called as its
+/// conversation.
+pub const SOCKET_LABEL_BYTES_MAX: usize = 128;
 
 /// Appends of one socket that are not answered yet. Past this, nothing more is read from it.
 pub const SOCKET_APPENDS_MAX: usize = 64;
@@ -287,6 +288,16 @@ pub const SOCKET_DATA_BYTES_MAX: usize = 32 << 10;
 /// wait for their turn, so that a client that comes back to thousands of streams costs no more than
 /// a few readers.
 pub const SOCKET_PAGES_MAX: usize = 4;
+
+/// Subscriptions of one socket that are looked up at once.
+pub const SOCKET_OPENINGS_MAX: usize = 64;
+
+/// Requests of one socket about conversations that are not answered yet, beside what it sends. Past
+/// this, nothing more is read from it.
+pub const SOCKET_QUESTIONS_MAX: usize = 64;
+
+/// Times that one socket says who types. The others are dropped.
+pub const SOCKET_TYPING_PER_SEC_MAX: u32 = 4;
 
 /// What a socket reads at once. It has the memory for it also when it is idle.
 pub const SOCKET_READ_BUFFER_BYTES: usize = 4 << 10;

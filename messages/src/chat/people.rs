@@ -2,6 +2,7 @@
 
 use super::{
     Chat, ChatError,
+    conversation::Conversation,
     name::{ConversationName, MessageId},
     view::{MessageReceiptView, PersonView, ReceiptView},
 };
@@ -74,6 +75,12 @@ impl Chat {
             self.receipts.durable(round).await?;
         }
         Ok(position)
+    }
+
+    /// `user` has got everything up to `position`, as far as somebody who only sends can know. Nothing
+    /// is lost when that cannot be written: the next time says it, too.
+    pub fn delivered(&self, user: &Arc<str>, conversation: &Arc<Conversation>, position: u64) {
+        let _ = self.receipts.mark(conversation, user, position, 0);
     }
 
     /// How far all who take part are, by name.

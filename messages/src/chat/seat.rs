@@ -7,26 +7,28 @@ use super::{
     name::ConversationName,
 };
 use crate::{
-    channel::Channel,
     limits::{EPHEMERAL_MEMBERS_MAX, PRESENCE_WATCHERS_MAX, TYPING_MS},
     model::Offset,
     stream::Reach,
 };
 use serde::Serialize;
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// A place in the chat. Dropped, it is free, and who watches its user is told.
 pub struct Seat {
     chat: Arc<Chat>,
     mailbox: Mailbox,
     watched: HashSet<Arc<str>>,
-    conversations: Vec<Arc<Conversation>>,
+    conversations: HashMap<ConversationName, Arc<Conversation>>,
 }
 
 /// What somebody may read of a conversation.
 pub struct Readable {
-    /// The stream of its events.
-    pub channel: Arc<Channel>,
+    /// It, with the stream of its events.
+    pub conversation: Arc<Conversation>,
     /// How far they may read, from now on.
     pub reach: Arc<Reach>,
     /// What comes behind this they may see.
@@ -64,7 +66,7 @@ impl Chat {
             self.tell_presence(user);
         }
         let (chat, watched) = (self.clone(), HashSet::new());
-        (Seat { chat, mailbox, watched, conversations: Vec::new() }, letters)
+        (Seat { chat, mailbox, watched, conversations: HashMap::new() }, letters)
     }
 
     fn tell_presence(&self, user: &str) {
@@ -87,8 +89,11 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<Readable, ChatError> {
         let conversation = self.conversation(name).await?;
-        let (reach, from) = conversation.reach(user)?;
-        Ok(Readable { channel: conversation.channel().clone(), reach, from })
+        let reach = conversation.reach(user);
+        // It may lean on what is not durable yet.
+        self.streams.settled().await?;
+        let (reach, from) = reach?;
+        Ok(Readable { conversation, reach, from })
     }
 
     /// Tells those who look at a conversation that `user` is typing, or no more. Never stored.
@@ -142,43 +147,36 @@ impl Seat {
     }
 
     /// Wants to know who types in a conversation, and how far the others are. Returns the frame that
-    /// says how far they are now.
-    pub async fn look_at(&mut self, name: &ConversationName) -> Option<Arc<str>> {
-        let conversation = self.chat.conversation(name).await.ok()?;
-        Some(self.look_at_loaded(conversation)).flatten()
-    }
-
-    fn look_at_loaded(&mut self, conversation: Arc<Conversation>) -> Option<Arc<str>> {
+    /// says how far they are now, unless they are too many.
+    pub fn look_at(&mut self, conversation: Arc<Conversation>) -> Option<Arc<str>> {
         conversation.watch(self.mailbox.clone());
         let frame = conversation.receipts_frame(None);
-        if !self.conversations.iter().any(|known| known.name() == conversation.name()) {
-            self.conversations.push(conversation);
-        }
+        self.conversations.insert(conversation.name().clone(), conversation);
         frame
     }
 
     /// Or no more.
     pub fn look_away(&mut self, name: &ConversationName) {
-        self.conversations.retain(|conversation| {
-            let stays = conversation.name() != name;
-            if !stays {
-                conversation.unwatch(&self.mailbox);
-            }
-            stays
-        });
+        if let Some(conversation) = self.conversations.remove(name) {
+            conversation.unwatch(&self.mailbox);
+        }
     }
 
-    /// How far everybody is in all conversations that are looked at: for a socket that has missed
-    /// something.
+    /// The conversations that are looked at.
+    pub fn conversations(&self) -> impl Iterator<Item = &ConversationName> {
+        self.conversations.keys()
+    }
+
+    /// How far everybody is in one of them: for a socket that has missed something.
     #[must_use]
-    pub fn all_receipts(&self) -> Vec<Arc<str>> {
-        self.conversations.iter().filter_map(|one| one.receipts_frame(None)).collect()
+    pub fn receipts(&self, name: &ConversationName) -> Option<Arc<str>> {
+        self.conversations.get(name)?.receipts_frame(None)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        for conversation in &self.conversations {
+        for conversation in self.conversations.values() {
             conversation.unwatch(&self.mailbox);
         }
         let now_ms = self.chat.clock.now_ms();

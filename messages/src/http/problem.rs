@@ -167,6 +167,12 @@ impl Problem {
     pub fn at(self, tail: Offset) -> Self {
         self.with(|more| more.tail = Some(tail))
     }
+
+    /// With the place where a reader goes on, unless it names one itself.
+    pub fn or_at(self, at: Offset) -> Self {
+        let tail = self.more.tail.unwrap_or(at);
+        self.at(tail)
+    }
 }
 
 impl From<StreamError> for Problem {

@@ -13,6 +13,9 @@ mod receipts;
 mod request;
 mod transfer;
 
+pub(super) use forms::{EditForm, MessageForm};
+pub(super) use request::user_of;
+
 use super::App;
 use axum::{
     Router,

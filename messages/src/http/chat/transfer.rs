@@ -32,7 +32,8 @@ pub(super) async fn export(
     let (from, to) = (count("from", from)?.unwrap_or(0), count("to", to)?.unwrap_or(u64::MAX));
     let readable = app.chat.readable(&caller.user, &name).await?;
     let reading = app.auth.reading(caller.principal)?;
-    let (cursor, status) = app.streams.read(readable.channel, readable.from.bytes).await?;
+    let channel = readable.conversation.channel().clone();
+    let (cursor, status) = app.streams.read(channel, readable.from.bytes).await?;
     let end = status.tail.bytes;
     let lines = Lines { cursor: cursor.within(readable.reach), end, from, to };
     let body = futures::stream::try_unfold((lines, reading), |(mut lines, reading)| async {

@@ -56,7 +56,8 @@ pub(in crate::http) async fn read_conversation(
 ) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
     let reading = app.auth.reading(principal)?;
-    let Readable { channel, reach, from } = readable;
+    let Readable { conversation, reach, from } = readable;
+    let channel = conversation.channel().clone();
     let start = match start(&query, &parts.headers) {
         None | Some(Start::Beginning) => Some(Start::At(from)),
         // Not what is gone, or was before one came.

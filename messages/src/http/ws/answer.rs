@@ -1,8 +1,11 @@
 //! The frames of the server, but for content, which is written by hand in `data.rs`.
 
-use super::label::Label;
+use super::{
+    label::Label,
+    source::{Found, Source},
+};
 use crate::{
-    channel::Status,
+    chat::{ConversationView, MessageView, Sent},
     http::problem::{Problem, ProblemFrame},
     limits::{
         SOCKET_APPENDS_MAX, SOCKET_BAD_FRAMES_MAX, SOCKET_FRAME_BYTES_MAX, SOCKET_LABEL_BYTES_MAX,
@@ -31,7 +34,10 @@ enum Frame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a Label>,
         sub: &'a Label,
-        stream: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation: Option<&'a str>,
         offset: String,
         tail: String,
         closed: bool,
@@ -59,6 +65,26 @@ enum Frame<'a> {
         closed: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         producer_seq: Option<u64>,
+    },
+    Following {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a Label>,
+        user: &'a str,
+        conversations: &'a [ConversationView],
+    },
+    Conversation {
+        conversation: &'a ConversationView,
+    },
+    Sent {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a Label>,
+        message: &'a MessageView,
+        duplicate: bool,
+    },
+    Done {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a Label>,
+        position: u64,
     },
     Token {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,18 +136,21 @@ pub(super) fn hello(heartbeat_secs: u64, stall_secs: u64, expires_ms: Option<u64
     Frame::Hello { version: VERSION, heartbeat_secs, stall_secs, expires_at, limits }.text()
 }
 
-/// A subscription has begun at `at`.
+/// A subscription has begun.
 pub(super) fn subscribed(
     id: Option<&Label>,
     sub: &Label,
-    stream: (&str, &str),
-    at: Offset,
-    status: Status,
+    source: &Source,
+    found: &Found,
 ) -> String {
-    let (stream, content_type) = stream;
+    let Found { cursor, at, status, .. } = found;
+    let (stream, conversation) = match source {
+        Source::Stream(name) => (Some(name.as_str()), None),
+        Source::Conversation(name) => (None, Some(name.as_str())),
+    };
     let (offset, tail) = (at.to_string(), status.tail.to_string());
-    let closed = status.closed.is_some();
-    Frame::Subscribed { id, sub, stream, offset, tail, closed, content_type }.text()
+    let (closed, content_type) = (status.closed.is_some(), &**cursor.channel().content_type());
+    Frame::Subscribed { id, sub, stream, conversation, offset, tail, closed, content_type }.text()
 }
 
 /// A subscription has ended because the client wants it.
@@ -143,6 +172,31 @@ pub(super) fn closed(sub: &Label, at: Offset, reason: CloseReason) -> String {
 pub(super) fn appended(id: Option<&Label>, appended: &Appended) -> String {
     let Appended { tail, duplicate, closed, seq } = *appended;
     Frame::Appended { id, offset: tail.to_string(), duplicate, closed, producer_seq: seq }.text()
+}
+
+/// All conversations of a user, of which they get everything from now on.
+pub(super) fn following(
+    id: Option<&Label>,
+    user: &str,
+    conversations: &[ConversationView],
+) -> String {
+    Frame::Following { id, user, conversations }.text()
+}
+
+/// The user has come into a conversation.
+pub(super) fn conversation(conversation: &ConversationView) -> String {
+    Frame::Conversation { conversation }.text()
+}
+
+/// A message is durable.
+pub(super) fn sent(id: Option<&Label>, sent: &Sent) -> String {
+    let Sent { message, duplicate } = sent;
+    Frame::Sent { id, message, duplicate: *duplicate }.text()
+}
+
+/// Something in a conversation that is at `position` with it.
+pub(super) fn done(id: Option<&Label>, position: u64) -> String {
+    Frame::Done { id, position }.text()
 }
 
 /// A new token counts from now on.
@@ -177,6 +231,11 @@ mod tests {
         assert_eq!(
             closed(&label, at, CloseReason::Finished),
             r#"{"type":"closed","sub":"a","offset":"0000000000000001_0000000000000002","reason":"finished"}"#
+        );
+        assert_eq!(done(Some(&label), 3), r#"{"type":"done","id":"a","position":3}"#);
+        assert_eq!(
+            following(None, "bob", &[]),
+            r#"{"type":"following","user":"bob","conversations":[]}"#
         );
         let problem = Problem::bad_request("bad_frame", "why").at(at);
         assert_eq!(

@@ -1,6 +1,9 @@
 //! What clients call their subscriptions and requests.
 
-use crate::limits::{PROTOCOL_NUMBER_MAX, SOCKET_LABEL_BYTES_MAX};
+use crate::{
+    chat::ConversationName,
+    limits::{PROTOCOL_NUMBER_MAX, SOCKET_LABEL_BYTES_MAX},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
@@ -11,6 +14,12 @@ use std::{borrow::Cow, sync::Arc};
 pub(super) struct Label(Arc<str>);
 
 impl Label {
+    /// That of a subscription to a conversation which the client has not called anything.
+    pub fn of(name: &ConversationName) -> Self {
+        // No character of a name has to be escaped.
+        Self(format!("\"{name}\"").into())
+    }
+
     /// Its JSON.
     pub fn json(&self) -> &str {
         &self.0

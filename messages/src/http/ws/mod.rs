@@ -1,22 +1,28 @@
-//! `/ws`: any number of streams over one WebSocket, each from its own position, and appends to them.
-//! `docs/websocket.md` has the frames.
+//! `/ws`: any number of streams and conversations over one WebSocket, each from its own position, and
+//! what is written to them. `docs/websocket.md` and `docs/chat.md` have the frames.
 //!
 //! One task drives a socket with everything on it. What is sent is looked up when there is room for
 //! it, so a client that reads slowly costs its position and no memory, and a stream with much to send
 //! takes its turn like any other.
 
+mod act;
 mod answer;
-mod appends;
+mod append;
+mod chat_request;
+mod chatting;
 mod close;
 mod data;
 mod label;
+mod plain;
 mod request;
 mod session;
+mod source;
 mod subscription;
 mod subscriptions;
 mod wire;
+mod writes;
 
-use super::{App, problem::Problem, serve::Lease};
+use super::{App, chat::user_of, problem::Problem, serve::Lease};
 use crate::limits::{
     SOCKET_FRAME_BYTES_MAX, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
     SOCKET_WRITE_BUFFER_BYTES_MAX,
@@ -55,14 +61,17 @@ pub(super) async fn open(
         Ok(principal) => principal,
         Err(problem) => return problem.into_response(),
     };
-    upgrade
+    let upgrade = upgrade
         .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
         .write_buffer_size(SOCKET_WRITE_BUFFER_BYTES)
         .max_write_buffer_size(SOCKET_WRITE_BUFFER_BYTES_MAX)
         .max_message_size(SOCKET_FRAME_BYTES_MAX)
         .max_frame_size(SOCKET_FRAME_BYTES_MAX)
-        .protocols([SUBPROTOCOL])
-        .on_upgrade(move |socket| Session::new(app, principal, socket).run(lease))
+        .protocols([SUBPROTOCOL]);
+    let is_plain = headers.contains_key(header::AUTHORIZATION)
+        && upgrade.selected_protocol().is_none()
+        && user_of(&app, &principal).is_ok();
+    upgrade.on_upgrade(move |socket| Session::new(app, principal, socket, is_plain).run(lease))
 }
 
 fn upgrade_required() -> Response {

@@ -1,7 +1,11 @@
 //! The frames of clients. Members that are not known here are ignored, so that clients may be newer
 //! than the server; kinds that are not known are refused.
 
-use super::label::Label;
+use super::{
+    chat_request::{self, ChatRequest},
+    label::Label,
+    source::Source,
+};
 use crate::{
     http::{
         problem::Problem,
@@ -23,6 +27,7 @@ pub(super) enum Request {
     Unsubscribe { id: Option<Label>, sub: Label },
     Ack { id: Option<Label>, sub: Label, bytes: u64 },
     Append(Append),
+    Chat(ChatRequest),
     Token { id: Option<Label>, token: String },
     Ping { id: Option<Label> },
 }
@@ -31,10 +36,12 @@ pub(super) enum Request {
 pub(super) struct Subscribe {
     pub id: Option<Label>,
     pub sub: Label,
-    pub stream: StreamName,
+    pub source: Source,
     pub start: Start,
     /// How many bytes may be sent beyond what was acknowledged; `None` for any number.
     pub window: Option<u64>,
+    /// For a client that knows nothing of subscriptions.
+    pub is_plain: bool,
 }
 
 /// Something to append, to close, or both.
@@ -68,7 +75,9 @@ struct Head<'a> {
 struct SubscribeForm<'a> {
     sub: Label,
     #[serde(borrow)]
-    stream: Cow<'a, str>,
+    stream: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    conversation: Option<Cow<'a, str>>,
     #[serde(borrow)]
     offset: Option<Cow<'a, str>>,
     window: Option<u64>,
@@ -116,17 +125,17 @@ struct ProducerForm {
 }
 
 /// What went wrong, and whether the frame is none at all.
-type Why = (Problem, bool);
+pub(super) type Why = (Problem, bool);
 
-fn malformed(code: &'static str, detail: impl Into<String>) -> Why {
+pub(super) fn malformed(code: &'static str, detail: impl Into<String>) -> Why {
     (Problem::bad_request(code, detail), true)
 }
 
-fn refused(problem: Problem) -> Why {
+pub(super) fn refused(problem: Problem) -> Why {
     (problem, false)
 }
 
-fn form<'a, F: Deserialize<'a>>(text: &'a str) -> Result<F, Why> {
+pub(super) fn form<'a, F: Deserialize<'a>>(text: &'a str) -> Result<F, Why> {
     serde_json::from_str(text).map_err(|error| malformed("bad_frame", error.to_string()))
 }
 
@@ -163,16 +172,19 @@ fn request(kind: &str, id: Option<Label>, text: &str) -> Result<Request, Why> {
             Ok(Request::Token { id, token })
         }
         "ping" => Ok(Request::Ping { id }),
-        _ => Err(malformed("unknown_type", "this server knows no frame of this type")),
+        _ => match chat_request::parse(kind, id, text)? {
+            Some(request) => Ok(Request::Chat(request)),
+            None => Err(malformed("unknown_type", "this server knows no frame of this type")),
+        },
     }
 }
 
-fn bad_offset(what: &str) -> Why {
+pub(super) fn bad_offset(what: &str) -> Why {
     refused(Problem::bad_request("bad_offset", format!("offset: {what}")))
 }
 
 fn subscribe(id: Option<Label>, form: SubscribeForm<'_>) -> Result<Subscribe, Why> {
-    let SubscribeForm { sub, stream, offset, window } = form;
+    let SubscribeForm { sub, stream, conversation, offset, window } = form;
     let start = offset.map_or(Some(Start::Beginning), |offset| parse_start(&offset));
     let start = start.ok_or_else(|| {
         bad_offset("must be -1 for the beginning, now for the end, or what another frame said")
@@ -181,8 +193,12 @@ fn subscribe(id: Option<Label>, form: SubscribeForm<'_>) -> Result<Subscribe, Wh
         let detail = "window must be a number of bytes above 0";
         return Err(refused(Problem::bad_request("bad_window", detail)));
     }
-    let stream = parse_name(&stream).map_err(refused)?;
-    Ok(Subscribe { id, sub, stream, start, window })
+    let source = match (stream, conversation) {
+        (Some(stream), None) => Source::Stream(parse_name(&stream).map_err(refused)?),
+        (None, Some(name)) => Source::Conversation(chat_request::name(&name)?),
+        _ => return Err(malformed("bad_frame", "one of stream and conversation must be there")),
+    };
+    Ok(Subscribe { id, sub, source, start, window, is_plain: false })
 }
 
 fn append(id: Option<Label>, form: AppendForm<'_>) -> Result<Append, Why> {

@@ -1,17 +1,18 @@
 //! One stream on a socket. It is a position, like every reader: what it has not sent waits in the
 //! stream and not here.
 
-use super::{answer, data, label::Label};
+use super::{answer, data, label::Label, plain::Plain, source::Source};
 use crate::{
     channel::Part,
+    chat::ChatError,
     http::{
         encoding::{Encoding, before, joined},
         gate::Reading,
         problem::Problem,
     },
     limits::SOCKET_DATA_BYTES_MAX,
-    model::{CloseReason, Offset, StreamName},
-    stream::{AtHand, Cursor, Piece},
+    model::{CloseReason, Offset},
+    stream::{AtHand, Cursor, Piece, StreamError},
 };
 use futures::future::AbortHandle;
 
@@ -35,7 +36,7 @@ pub(super) enum State {
 /// A subscription.
 pub(super) struct Subscription {
     pub label: Label,
-    pub name: StreamName,
+    pub source: Source,
     pub state: State,
     /// Not there until it is open, and while it loads.
     pub cursor: Option<Cursor>,
@@ -59,6 +60,8 @@ pub(super) struct Subscription {
     window: Option<Window>,
     /// What it is sent begins where a message begins.
     aligned: bool,
+    /// It is shown to a client that knows nothing of subscriptions.
+    plain: Option<Plain>,
 }
 
 /// How far a client lets the server run ahead.
@@ -79,17 +82,47 @@ pub(super) enum Turn {
     Full,
     /// The store has what comes next.
     Stored,
-    /// The last frame.
-    Over(String),
+    /// It is over.
+    Over(Ending),
+}
+
+/// How a subscription ends.
+pub(super) struct Ending {
+    /// The last frame, unless the client does not know that there is a subscription.
+    pub frame: Option<String>,
+    pub why: Why,
+}
+
+/// Why a subscription ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its user does not take part in the conversation.
+    NoAccess,
+    /// What comes next is gone, and this is where it goes on.
+    Trimmed(Offset),
+    /// Anything else.
+    Other,
+}
+
+impl Why {
+    fn of(error: &ChatError) -> Self {
+        match error {
+            ChatError::NotAParticipant | ChatError::Stream(StreamError::AccessEnded) => {
+                Self::NoAccess
+            }
+            ChatError::Stream(StreamError::Trimmed { low }) => Self::Trimmed(*low),
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Subscription {
     /// One that is being looked up.
-    pub fn opening(label: Label, name: StreamName, reading: Reading, window: Option<u64>) -> Self {
+    pub fn opening(label: Label, source: Source, reading: Reading, window: Option<u64>) -> Self {
         Self {
             prefix: data::prefix(&label).into(),
             label,
-            name,
+            source,
             state: State::Opening,
             cursor: None,
             has_page: false,
@@ -102,14 +135,18 @@ impl Subscription {
             told: false,
             window: window.map(|bytes| Window { bytes, acknowledged: 0 }),
             aligned: false,
+            plain: None,
         }
     }
 
     /// It is found and goes on from `at`.
-    pub fn open(&mut self, cursor: Cursor, at: Offset) {
+    pub fn open(&mut self, cursor: Cursor, at: Offset, plain: Option<Plain>) {
         self.encoding = Encoding::of(cursor.channel().content_type());
         self.aligned = self.encoding != Encoding::Messages;
-        self.cursor = Some(cursor.with_pieces_of(SOCKET_DATA_BYTES_MAX));
+        // For frames of one event each, pieces of one record: so none has to wait here for its turn.
+        let bytes_max = if plain.is_some() { 1 } else { SOCKET_DATA_BYTES_MAX };
+        self.cursor = Some(cursor.with_pieces_of(bytes_max));
+        self.plain = plain;
         self.at = at;
         if let Some(window) = &mut self.window {
             window.acknowledged = at.bytes;
@@ -130,6 +167,9 @@ impl Subscription {
 
     /// Looks what there is to send.
     pub fn turn(&mut self) -> Turn {
+        if let Some(plain) = &mut self.plain {
+            plain.went_out();
+        }
         if self.is_full() {
             return Turn::Full;
         }
@@ -142,29 +182,44 @@ impl Subscription {
                 Ok(AtHand::Piece(Piece::End(reason))) => return self.end(reason),
                 Ok(AtHand::Stored) => return Turn::Stored,
                 Ok(AtHand::Nothing) => return self.idle(),
-                Err(error) => return Turn::Over(self.failure(error)),
+                Err(error) => return Turn::Over(self.failure(None, error)),
             },
         };
+        if let Some(plain) = &mut self.plain {
+            self.at = part.end;
+            return plain.show(part.end.records, &part.bytes).map_or(Turn::More, Turn::Frame);
+        }
         let part = self.cut(part);
         self.data(&part)
     }
 
+    /// The end of a subscription that cannot go on, or cannot begin as `id` wants it.
+    pub fn failure(&self, id: Option<&Label>, error: impl Into<ChatError>) -> Ending {
+        let error = error.into();
+        let why = Why::of(&error);
+        let is_told = self.plain.is_none() || why == Why::Other;
+        Ending { frame: is_told.then(|| self.refusal(id, error)), why }
+    }
+
     /// The last frame of a subscription that cannot go on. Its offset is where another one would, if
     /// it has begun at all.
-    pub fn failure(&self, error: impl Into<Problem>) -> String {
-        let problem = error.into();
-        let problem = if self.state == State::Opening { problem } else { problem.at(self.at) };
-        answer::error(None, Some(&self.label), &problem)
+    pub fn refusal(&self, id: Option<&Label>, problem: impl Into<Problem>) -> String {
+        let problem = problem.into();
+        let has_begun = self.state != State::Opening;
+        let problem = if has_begun { problem.or_at(self.at) } else { problem };
+        answer::error(id, Some(&self.label), &problem)
     }
 
     fn idle(&mut self) -> Turn {
-        let told = std::mem::replace(&mut self.told, true);
+        let told = std::mem::replace(&mut self.told, true) || self.plain.is_some();
         Turn::Idle((!told).then(|| answer::caught_up(&self.label, self.at)))
     }
 
     fn end(&mut self, reason: CloseReason) -> Turn {
         if self.held.is_empty() {
-            return Turn::Over(answer::closed(&self.label, self.at, reason));
+            let is_told = self.plain.is_none();
+            let frame = is_told.then(|| answer::closed(&self.label, self.at, reason));
+            return Turn::Over(Ending { frame, why: Why::Other });
         }
         // What was held back will never be whole.
         let held = std::mem::take(&mut self.held);
@@ -194,7 +249,9 @@ impl Subscription {
         let frame = cursor.channel().frame(key, || data::encode(encoding, held, part));
         if !self.aligned && !is_json(&frame.bytes) {
             let detail = "the offset is not between two messages; use those of this server";
-            return Turn::Over(self.failure(Problem::bad_request("bad_offset", detail)));
+            let problem = Problem::bad_request("bad_offset", detail);
+            let frame = Some(self.refusal(None, problem));
+            return Turn::Over(Ending { frame, why: Why::Other });
         }
         self.aligned = true;
         let wait = (part.end.bytes - frame.reaches.bytes) as usize;

@@ -1,4 +1,4 @@
-//! All the streams of a socket, driven by its one task.
+//! All the streams and conversations of a socket, driven by its one task.
 //!
 //! Those that may have something to send stand in a queue and have their turn one after the other, a
 //! frame each. The others wait, and only those that are woken are looked at. What is in the store is
@@ -7,15 +7,17 @@
 use super::{
     answer,
     label::Label,
+    plain::Plain,
     request::Subscribe,
-    subscription::{State, Subscription, Turn},
+    source::{Found, Source},
+    subscription::{Ending, State, Subscription, Turn, Why},
 };
 use crate::{
-    channel::Status,
-    http::{gate::Reading, problem::Problem, protocol::Start},
-    limits::{SOCKET_PAGES_MAX, SOCKET_SUBSCRIPTIONS_MAX},
-    model::{Offset, StreamName},
-    stream::{Cursor, StreamError, Streams},
+    chat::{ChatError, Conversation, ConversationName},
+    http::{App, gate::Reading, problem::Problem},
+    limits::{SOCKET_OPENINGS_MAX, SOCKET_PAGES_MAX, SOCKET_SUBSCRIPTIONS_MAX},
+    model::StreamName,
+    stream::{Cursor, StreamError},
 };
 use axum::http::StatusCode;
 use futures::{
@@ -36,8 +38,12 @@ type Key = u64;
 
 /// See the module.
 pub(super) struct Subscriptions {
-    streams: Arc<Streams>,
+    app: App,
     keys: HashMap<Label, Key>,
+    /// How many are of each conversation.
+    conversations: HashMap<ConversationName, usize>,
+    /// What the session has to know of conversations: at most two of each.
+    news: VecDeque<News>,
     /// Boxed, because a table is never full and they are large.
     all: HashMap<Key, Box<Subscription>>,
     next_key: Key,
@@ -46,6 +52,8 @@ pub(super) struct Subscriptions {
     /// How many hold a page of the store or are reading one.
     pages: usize,
     wake_ups: SelectAll<WakeUps>,
+    /// Those that are not looked up yet.
+    unopened: VecDeque<(Key, BoxFuture<'static, Opened>)>,
     opening: FuturesUnordered<BoxFuture<'static, Opened>>,
     loading: FuturesUnordered<BoxFuture<'static, Loaded>>,
 }
@@ -53,7 +61,17 @@ pub(super) struct Subscriptions {
 struct Opened {
     key: Key,
     id: Option<Label>,
-    found: Result<(Cursor, Offset, Status), StreamError>,
+    /// The user, for a client that knows nothing of subscriptions.
+    plain: Option<Arc<str>>,
+    found: Result<Found, ChatError>,
+}
+
+/// What has become of a conversation on a socket.
+pub(super) enum News {
+    /// It is read from now on.
+    Opened(Arc<Conversation>),
+    /// It is read no more.
+    Ended(ConversationName, Why),
 }
 
 struct Loaded {
@@ -80,32 +98,60 @@ impl Stream for WakeUps {
 
 impl Subscriptions {
     /// None yet.
-    pub fn new(streams: Arc<Streams>) -> Self {
+    pub fn new(app: App) -> Self {
         Self {
-            streams,
+            app,
             keys: HashMap::new(),
+            conversations: HashMap::new(),
+            news: VecDeque::new(),
             all: HashMap::new(),
             next_key: 0,
             ready: VecDeque::new(),
             hungry: VecDeque::new(),
             pages: 0,
             wake_ups: SelectAll::new(),
+            unopened: VecDeque::new(),
             opening: FuturesUnordered::new(),
             loading: FuturesUnordered::new(),
         }
     }
 
-    /// Begins one.
-    pub fn begin(&mut self, request: Subscribe, reading: Reading) {
-        let Subscribe { id, sub, stream, start, window } = request;
+    /// Begins one of `user`.
+    pub fn begin(&mut self, request: Subscribe, reading: Reading, user: Arc<str>) {
+        let Subscribe { id, sub, source, start, window, is_plain } = request;
         let key = self.next_key;
         self.next_key += 1;
         self.keys.insert(sub.clone(), key);
-        let subscription = Subscription::opening(sub, stream.clone(), reading, window);
+        if let Source::Conversation(name) = &source {
+            *self.conversations.entry(name.clone()).or_default() += 1;
+        }
+        let subscription = Subscription::opening(sub, source.clone(), reading, window);
         self.all.insert(key, Box::new(subscription));
-        let streams = self.streams.clone();
-        let open = async move { Opened { key, id, found: open(streams, stream, start).await } };
-        self.opening.push(open.boxed());
+        let app = self.app.clone();
+        let open = async move {
+            let found = source.open(app, user.clone(), start).await;
+            Opened { key, id, plain: is_plain.then_some(user), found }
+        };
+        self.unopened.push_back((key, open.boxed()));
+    }
+
+    /// Looks up those that are new, as many at once as may be.
+    pub fn open_more(&mut self) {
+        while self.opening.len() < SOCKET_OPENINGS_MAX
+            && let Some((_, open)) = self.unopened.pop_front()
+        {
+            self.opening.push(open);
+        }
+    }
+
+    /// Whether there is one of this conversation.
+    pub fn reads(&self, name: &ConversationName) -> bool {
+        self.conversations.contains_key(name)
+    }
+
+    /// What the session has to know of conversations, in the order in which it happened.
+    pub fn news(&mut self) -> Option<News> {
+        self.news.pop_front()
     }
 
     /// Whether there may be another one called `sub`.
@@ -125,8 +171,15 @@ impl Subscriptions {
     /// Ends the one called `sub`. Nothing more of it is sent.
     pub fn end(&mut self, sub: &Label) -> Result<(), Problem> {
         let key = self.keys.get(sub).copied().ok_or_else(no_subscription)?;
-        self.remove(key);
+        self.remove(key, Why::Other);
         Ok(())
+    }
+
+    /// Ends all.
+    pub fn clear(&mut self) {
+        self.unopened.clear();
+        let keys: Vec<Key> = self.all.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.remove(key, Why::Other));
     }
 
     /// The client has everything of `sub` up to byte `bytes`.
@@ -144,11 +197,13 @@ impl Subscriptions {
     /// Ends those whose streams `check` refuses, and tells why.
     pub fn retain(&mut self, check: impl Fn(&StreamName) -> Result<(), Problem>) -> Vec<String> {
         let refused = self.all.iter().filter_map(|(key, subscription)| {
-            let problem = check(&subscription.name).err()?;
-            Some((*key, subscription.failure(problem)))
+            // In conversations it is who takes part that counts.
+            let Source::Stream(name) = &subscription.source else { return None };
+            let problem = check(name).err()?;
+            Some((*key, subscription.refusal(None, problem)))
         });
         let (keys, answers): (Vec<Key>, Vec<String>) = refused.unzip();
-        keys.into_iter().for_each(|key| self.remove(key));
+        keys.into_iter().for_each(|key| self.remove(key, Why::Other));
         answers
     }
 
@@ -164,9 +219,15 @@ impl Subscriptions {
         }
     }
 
-    fn remove(&mut self, key: Key) {
+    fn remove(&mut self, key: Key, why: Why) {
         if let Some(subscription) = self.all.remove(&key) {
             self.keys.remove(&subscription.label);
+            if let Source::Conversation(name) = &subscription.source {
+                self.forget(name, why);
+            }
+            if subscription.state == State::Opening {
+                self.unopened.retain(|(waiting, _)| *waiting != key);
+            }
             if subscription.state == State::Hungry {
                 // While the store does not answer, nobody takes them from there.
                 self.hungry.retain(|hungry| *hungry != key);
@@ -177,6 +238,15 @@ impl Subscriptions {
             }
         }
         self.load();
+    }
+
+    fn forget(&mut self, name: &ConversationName, why: Why) {
+        let Some(count) = self.conversations.get_mut(name) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.conversations.remove(name);
+            self.news.push_back(News::Ended(name.clone(), why));
+        }
     }
 
     /// What comes next of those that are ready: the one that has waited longest.
@@ -194,9 +264,12 @@ impl Subscriptions {
                     (State::Full, None)
                 }
                 Turn::Stored => (State::Hungry, None),
-                Turn::Over(frame) => {
-                    self.remove(key);
-                    return Some(frame);
+                Turn::Over(Ending { frame, why }) => {
+                    self.remove(key, why);
+                    if frame.is_some() {
+                        return frame;
+                    }
+                    continue;
                 }
             };
             subscription.state = state;
@@ -250,25 +323,33 @@ impl Subscriptions {
         }
     }
 
-    fn opened(&mut self, Opened { key, id, found }: Opened) -> Option<String> {
+    fn opened(&mut self, Opened { key, id, plain, found }: Opened) -> Option<String> {
         let subscription = self.all.get_mut(&key)?;
-        let (cursor, at, status) = match found {
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
-                let answer = answer::error(id.as_ref(), Some(&subscription.label), &error.into());
-                self.remove(key);
-                return Some(answer);
+                let Ending { frame, why } = subscription.failure(id.as_ref(), error);
+                self.remove(key, why);
+                return frame.filter(|_| plain.is_none() || why == Why::Other);
             }
         };
-        let (stream, wake_ups) = abortable(cursor.wake_ups());
+        let (stream, wake_ups) = abortable(found.cursor.wake_ups());
         self.wake_ups.push(WakeUps { key, stream });
-        let channel = cursor.channel();
-        let stream = (channel.name().as_str(), &**channel.content_type());
-        let answer = answer::subscribed(id.as_ref(), &subscription.label, stream, at, status);
         subscription.wake_ups = Some(wake_ups);
-        subscription.open(cursor, at);
+        let (label, source) = (&subscription.label, &subscription.source);
+        let answer = answer::subscribed(id.as_ref(), label, source, &found);
+        let Found { cursor, at, conversation, .. } = found;
+        let plain = match (plain, &conversation) {
+            (Some(user), Some(conversation)) => {
+                Some(Plain::new(self.app.chat.clone(), user, conversation.clone()))
+            }
+            _ => None,
+        };
+        let is_told = plain.is_none();
+        subscription.open(cursor, at, plain);
         self.make_ready(key);
-        Some(answer)
+        self.news.extend(conversation.map(News::Opened));
+        is_told.then_some(answer)
     }
 
     fn loaded(&mut self, Loaded { key, cursor, loaded }: Loaded) -> Option<String> {
@@ -281,9 +362,9 @@ impl Subscriptions {
         // Whatever has gone wrong, it is no longer reading.
         self.make_ready(key);
         let error = loaded.err()?;
-        let answer = self.all.get(&key).map(|subscription| subscription.failure(error));
-        self.remove(key);
-        answer
+        let Ending { frame, why } = self.all.get(&key)?.failure(None, error);
+        self.remove(key, why);
+        frame
     }
 }
 
@@ -303,30 +384,4 @@ impl Subscription {
 fn no_subscription() -> Problem {
     let detail = "there is no subscription with this sub; it may have ended just now";
     Problem::new(StatusCode::NOT_FOUND, "no_such_subscription", detail)
-}
-
-/// A reader of `name` from `start` on.
-async fn open(
-    streams: Arc<Streams>,
-    name: StreamName,
-    start: Start,
-) -> Result<(Cursor, Offset, Status), StreamError> {
-    loop {
-        let channel = streams.find(&name).await?;
-        let at = match start {
-            Start::Beginning => Offset::ZERO,
-            Start::At(offset) => offset,
-            Start::Now => streams.status(&channel).await?.tail,
-        };
-        match streams.read(channel, at.bytes).await {
-            // The name has just begun anew, and is found with its new life now.
-            Err(StreamError::Replaced) => tokio::task::yield_now().await,
-            Err(error) => return Err(error),
-            Ok((cursor, status)) => {
-                // A client may know the bytes only; at the end the whole offset is known.
-                let at = if at.bytes == status.tail.bytes { status.tail } else { at };
-                return Ok((cursor, at, status));
-            }
-        }
-    }
 }

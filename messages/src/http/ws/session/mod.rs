@@ -1,15 +1,19 @@
 //! One socket from its first frame to its last: one task that reads, sends, and drives everything
 //! between.
 
+mod chat;
+
 use super::{
-    answer,
-    appends::Appends,
+    answer, append,
+    chatting::Chatting,
     close::Close,
     label::Label,
     request::{Refused, Request, Subscribe, parse},
+    source::Source,
     subscriptions::Subscriptions,
     wait_for,
     wire::{Ended, Event, Wire},
+    writes::Writes,
 };
 use crate::{
     auth::{Access, Principal},
@@ -38,7 +42,9 @@ pub(super) struct Session {
     expiry: Option<Pin<Box<Sleep>>>,
     wire: Wire,
     subscriptions: Subscriptions,
-    appends: Appends,
+    writes: Writes,
+    /// The seat in the chat, for whoever has said anything about that.
+    chatting: Option<Box<Chatting>>,
     /// What is to be sent before any content.
     answers: VecDeque<Message>,
     renewing: Option<BoxFuture<'static, Renewed>>,
@@ -78,11 +84,13 @@ impl From<Ended> for End {
 }
 
 impl Session {
-    /// On `socket`, for `principal`.
-    pub fn new(app: App, principal: Arc<Principal>, socket: WebSocket) -> Self {
+    /// On `socket`, for `principal`, who may know nothing of this protocol.
+    pub fn new(app: App, principal: Arc<Principal>, socket: WebSocket, is_plain: bool) -> Self {
+        let plain = || Chatting::plain(app.chat.clone(), principal.subject().clone());
         let mut session = Self {
-            subscriptions: Subscriptions::new(app.streams.clone()),
-            appends: Appends::new(app.streams.clone()),
+            subscriptions: Subscriptions::new(app.clone()),
+            writes: Writes::default(),
+            chatting: is_plain.then(plain).map(Box::new),
             app,
             expiry: expiry(&principal),
             principal,
@@ -127,10 +135,17 @@ impl Session {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let sends = !self.answers.is_empty() || self.subscriptions.has_ready();
+            // Nothing that has begun may wait here: it may hold what others need, as a connection to
+            // the database. But what its end has to tell must have room.
+            let has_room = self.answers.len() < SOCKET_ANSWERS_MAX;
+            if has_room {
+                self.subscriptions.open_more();
+            }
             let end = tokio::select! {
                 event = self.wire.event(self.may_read(), sends) => self.event(event),
                 told = self.subscriptions.progress() => self.tell(told),
-                told = self.appends.progress() => self.tell(told),
+                told = self.writes.progress() => self.tell(told),
+                told = chat::progress(&mut self.chatting, has_room) => self.all_told(told),
                 renewed = wait_for(&mut self.renewing) => self.renewed(renewed),
                 _ = beats.tick() => self.beat(),
                 () = wait_for(&mut self.expiry) => Err(End::Close(Close::Expired)),
@@ -154,13 +169,18 @@ impl Session {
 
     fn tell(&mut self, told: Option<String>) -> Result<(), End> {
         told.into_iter().for_each(|text| self.answer(text));
+        self.spread_news();
         Ok(())
     }
 
-    /// Whoever does not take answers, or has too many appends on the way, is not heard: so neither
-    /// has to be kept.
+    /// Whoever does not take answers, or has too much on the way, is not heard: so neither has to be
+    /// kept.
     fn may_read(&self) -> bool {
-        self.answers.len() < SOCKET_ANSWERS_MAX && self.appends.has_room()
+        self.answers.len() < SOCKET_ANSWERS_MAX && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.writes.has_room() && self.chat_has_room()
     }
 
     fn event(&mut self, event: Event) -> Result<(), End> {
@@ -193,9 +213,9 @@ impl Session {
         }
         for _ in 0..FRAMES_AT_ONCE {
             let content = || self.subscriptions.next_frame().map(|text| Message::Text(text.into()));
-            let Some(message) = self.answers.pop_front().or_else(content) else {
-                break;
-            };
+            let message = self.answers.pop_front().or_else(content);
+            self.spread_news();
+            let Some(message) = message else { break };
             self.sent = true;
             self.wire.send(message)?;
             if !self.wire.is_writable() {
@@ -207,7 +227,7 @@ impl Session {
 
     /// From time to time: is there anybody?
     fn beat(&mut self) -> Result<(), End> {
-        if !self.appends.has_room() {
+        if !self.has_room() {
             // It is this side that does not listen.
             self.heard = Instant::now();
         }
@@ -256,6 +276,7 @@ impl Session {
     }
 
     fn request(&mut self, request: Request) {
+        self.end_plain(&request);
         let answer = match request {
             Request::Subscribe(request) => {
                 let (id, sub) = (request.id.clone(), request.sub.clone());
@@ -272,23 +293,35 @@ impl Session {
             }
             Request::Append(append) => match self.app.auth.request(&self.principal) {
                 Ok(()) => {
-                    self.appends.push(append, self.principal.clone());
+                    let (streams, principal) = (self.app.streams.clone(), self.principal.clone());
+                    let bytes = append.records.len();
+                    self.writes.push(bytes, append::begin(streams, append, principal));
                     None
                 }
                 Err(problem) => Some(answer::error(append.id.as_ref(), None, &problem)),
             },
+            Request::Chat(request) => self.chat(request),
             Request::Token { id, token } => self.renew(id, token),
             Request::Ping { id } => Some(answer::pong(id.as_ref())),
         };
         answer.into_iter().for_each(|text| self.answer(text));
+        self.spread_news();
     }
 
     fn subscribe(&mut self, request: Subscribe) -> Result<(), Problem> {
         self.app.auth.request(&self.principal)?;
-        self.principal.check(Access::Read, &request.stream)?;
+        match &request.source {
+            Source::Stream(name) => self.principal.check(Access::Read, name)?,
+            // Who takes part is seen when it is looked up.
+            Source::Conversation(_) => drop(self.chatting()?),
+        }
+        self.begin(request)
+    }
+
+    fn begin(&mut self, request: Subscribe) -> Result<(), Problem> {
         self.subscriptions.check(&request.sub)?;
         let reading = self.app.auth.reading(self.principal.clone())?;
-        self.subscriptions.begin(request, reading);
+        self.subscriptions.begin(request, reading, self.principal.subject().clone());
         Ok(())
     }
 
@@ -330,10 +363,16 @@ impl Session {
 
     /// What was asked for is done and answered, and then both sides say goodbye.
     async fn finish(&mut self, end: End) {
-        while !self.appends.is_empty() {
-            let told = self.appends.progress().await;
-            let _ = self.tell(told);
-        }
+        // Nobody goes on with what these read.
+        self.subscriptions = Subscriptions::new(self.app.clone());
+        let Self { writes, chatting, .. } = self;
+        let (written, asked) = tokio::join!(writes.finish(), async {
+            match chatting {
+                Some(chatting) => chatting.finish().await,
+                None => Vec::new(),
+            }
+        });
+        written.into_iter().chain(asked).for_each(|text| self.answer(text));
         let End::Close(close) = end else {
             return self.wire.flush().await;
         };
