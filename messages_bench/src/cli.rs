@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::scenario::append::AppendArgs;
 use crate::scenario::cardinality::CardinalityArgs;
 use crate::scenario::catchup::CatchupArgs;
+use crate::scenario::chat::ChatArgs;
+use crate::scenario::chat::load::LoadArgs;
 use crate::scenario::crash::CrashArgs;
 use crate::scenario::fanout::FanoutArgs;
 use crate::scenario::verify::VerifyArgs;
@@ -28,10 +30,10 @@ pub struct Cli {
 /// What applies to every scenario.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// The server; a URL with /v1/stream in its path speaks Durable Streams, and a token may stand
+    /// The server, http://127.0.0.1:3000 when not said; a URL with /v1/stream in its path speaks Durable Streams, and a token may stand
     /// before its host (http://TOKEN@host).
-    #[arg(long, global = true, default_value = "http://127.0.0.1:3000")]
-    pub url: String,
+    #[arg(long, global = true)]
+    pub url: Option<String>,
 
     /// What the server is called in the report.
     #[arg(long, global = true, default_value = "messages")]
@@ -85,6 +87,17 @@ pub enum Command {
     Cardinality(CardinalityArgs),
     /// Kills a server of its own again and again under load: nothing may be lost or changed.
     Crash(CrashArgs),
+    /// People talk while a server of its own is killed: in the end everybody must have the same.
+    ///
+    /// They send, edit, delete, react, read, lose their connections, are removed and added again.
+    /// With --url it uses a server that runs already, whose secret is in AUTH_SECRET, and kills
+    /// nothing.
+    Chat(ChatArgs),
+    /// What chat costs: sends, deliveries, idle clients, everybody coming back at once.
+    ///
+    /// It starts a server of its own. With --url it uses one that runs already, whose secret is in
+    /// AUTH_SECRET; --pid says which process that is.
+    ChatLoad(LoadArgs),
 }
 
 impl Command {
@@ -97,12 +110,15 @@ impl Command {
             Self::Catchup(_) => "catchup",
             Self::Cardinality(_) => "cardinality",
             Self::Crash(_) => "crash",
+            Self::Chat(_) => "chat",
+            Self::ChatLoad(_) => "chat-load",
         }
     }
 }
 
 /// The names of the scenarios, to find out whether one is given.
-const NAMES: [&str; 6] = ["verify", "append", "fanout", "catchup", "cardinality", "crash"];
+const NAMES: [&str; 8] =
+    ["verify", "append", "fanout", "catchup", "cardinality", "crash", "chat", "chat-load"];
 
 impl Cli {
     /// Reads the command line; without a scenario it is `verify`.

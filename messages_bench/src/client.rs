@@ -93,6 +93,18 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same with a token.
+    pub fn with_bearer(self, token: &str) -> anyhow::Result<Self> {
+        Ok(Self { bearer: Some(HeaderValue::from_str(&format!("Bearer {token}"))?), ..self })
+    }
+}
+
 /// The body of a request.
 pub enum Outgoing {
     /// Known as a whole: sent with `Content-Length`.

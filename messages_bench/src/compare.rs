@@ -10,6 +10,9 @@ use crate::scenario::{self, Context};
 /// How often each server has its turn when several are compared.
 const ROUNDS: usize = 3;
 
+/// The server when none is said.
+const URL: &str = "http://127.0.0.1:3000";
+
 /// All runs against one server.
 pub struct Outcome {
     /// The name of the server.
@@ -56,7 +59,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The server under test and those it is compared with.
 fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
-    let mut targets = vec![Target::new(&common.name, &common.url, common.pid)?];
+    let url = common.url.as_deref().unwrap_or(URL);
+    let mut targets = vec![Target::new(&common.name, url, common.pid)?];
     for text in &common.compare {
         let (name, rest) = text.split_once('=').with_context(|| format!("{text}: NAME=URL"))?;
         let (url, pid) = match rest.rsplit_once(',') {
@@ -71,7 +75,12 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
 /// Runs the scenario of the command line.
 pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let targets = targets(&cli.common)?;
-    let comparable = !matches!(cli.command, Command::Verify(_) | Command::Crash(_));
+    let comparable = match cli.command {
+        Command::Verify(_) | Command::Crash(_) | Command::Chat(_) => false,
+        // Without a URL it is a server of its own.
+        Command::ChatLoad(_) => cli.common.url.is_some(),
+        _ => true,
+    };
     ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
     let rounds = cli.common.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
     let outcome = |target: &Target| Outcome { name: target.name.clone(), samples: Vec::new() };
@@ -92,6 +101,8 @@ pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
 
 async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sample> {
     let before = target.patience();
+    // Without a URL, the chat scenarios start a server of their own.
+    let running = cli.common.url.is_some().then_some(target);
     let mut sample = match &cli.command {
         Command::Verify(args) => scenario::verify::run(ctx, args, target).await?,
         Command::Append(args) => scenario::append::run(ctx, args, target).await?,
@@ -99,6 +110,8 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
         Command::Catchup(args) => scenario::catchup::run(ctx, args, target).await?,
         Command::Cardinality(args) => scenario::cardinality::run(ctx, args, target).await?,
         Command::Crash(args) => scenario::crash::run(ctx, args).await?,
+        Command::Chat(args) => scenario::chat::run(ctx, args, running).await?,
+        Command::ChatLoad(args) => scenario::chat::load::run(ctx, args, running).await?,
     };
     let patience = target.patience() - before;
     if patience > 0 {

@@ -74,3 +74,24 @@ pub const PAGES: usize = 1_000_000;
 
 /// Streams read back after many have been created.
 pub const SPOT_CHECKS: u64 = 500;
+
+/// How long a token of the chat scenarios is good.
+pub const TOKEN: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// Bytes of the read buffer of a WebSocket; there are thousands of them.
+pub const SOCKET_BYTES: usize = 4 << 10;
+
+/// How long somebody in a conversation stays away at most, when they sleep and when they break off.
+pub const SLEEP: Duration = Duration::from_secs(3);
+
+/// How long somebody is gone whose connection has broken off.
+pub const BREAK: Duration = Duration::from_millis(60);
+
+/// How often those who come to an end look whether they can.
+pub const FINISH_POLL: Duration = Duration::from_millis(50);
+
+/// Messages that a client of the load has been told to send and has not sent yet.
+pub const ORDERS: usize = 64;
+
+/// Pinned messages of one conversation, as far as it is tried.
+pub const PINS: usize = 20;

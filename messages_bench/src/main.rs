@@ -1,4 +1,4 @@
-//! Loads a streaming server over HTTP and checks every byte it hands out.
+//! Loads a streaming server over HTTP and sockets, and checks everything it hands out.
 
 mod check;
 mod cli;

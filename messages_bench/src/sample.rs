@@ -65,6 +65,12 @@ impl Faults {
         }
     }
 
+    /// Adds faults of one kind, of which the first is told.
+    pub fn add_many(&mut self, count: u64, fault: impl Into<String>) {
+        self.add(fault);
+        self.total += count.saturating_sub(1);
+    }
+
     /// Adds faults of one place, named in front of each.
     pub fn add_all(&mut self, place: &str, faults: impl IntoIterator<Item = String>) {
         for fault in faults {

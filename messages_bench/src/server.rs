@@ -42,6 +42,7 @@ pub struct Server {
     listen: SocketAddr,
     dir: PathBuf,
     flags: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -57,7 +58,25 @@ impl Server {
         let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut flags = vec![format!("--durability={}", args.durability)];
         flags.extend(args.database_url.iter().map(|url| format!("--database-url={url}")));
-        Ok(Self { program, listen, dir: fs::canonicalize(dir)?, flags, child: None })
+        Ok(Self {
+            program,
+            listen,
+            dir: fs::canonicalize(dir)?,
+            flags,
+            environment: Vec::new(),
+            child: None,
+        })
+    }
+
+    /// With a variable in its environment: what the command line holds, everybody can see.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Its process, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
     }
 
     /// Its URL.
@@ -82,6 +101,7 @@ impl Server {
             .arg("--data-dir")
             .arg(data)
             .args(&self.flags)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -86,6 +86,16 @@ async fn whoever_is_banned_cannot_write(setup: Setup) {
     bob.delete(&ban).await;
     alice.post("/inbox/bob/messages", json!({"text": "again"})).await;
     assert_eq!(alice.texts(name, "").await, ["hi", "again"]);
+    // One that is over lets them come back by themselves.
+    let join = format!("/conversations/{name}/join");
+    bob.put(&ban, json!({"until": 9_999_999_999_999_u64})).await;
+    alice.refused((Method::POST, &join), Value::Null, 403, "banned").await;
+    bob.delete(&ban).await;
+    bob.put(&ban, json!({"until": 1})).await;
+    alice.refused(write, json!({"text": "x"}), 403, "not_a_participant").await;
+    alice.post(&join, Value::Null).await;
+    alice.post("/inbox/bob/messages", json!({"text": "back"})).await;
+    assert_eq!(bob.texts(name, "").await, ["hi", "again", "back"]);
 }
 
 async fn an_inbox_has_all_of_them(setup: Setup) {

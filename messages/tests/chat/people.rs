@@ -5,6 +5,7 @@ use crate::{
     messages::whole_database,
     users::{User, each, list, start},
 };
+use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ crate::on_both_databases!(
     whoever_is_muted_only_reads,
     members_wait_in_slow_mode,
     an_open_conversation_is_open,
+    of_many_who_begin_it_at_once_one_does,
     titles_and_settings_change,
     a_deleted_conversation_is_gone,
 );
@@ -301,6 +303,20 @@ async fn an_open_conversation_is_open(setup: Setup) {
     alice.patch(TEAM, json!({"settings": {"join": "invite"}})).await;
     eve.post("/conversations/team/leave", Value::Null).await;
     eve.refused((Method::POST, "/conversations/team/join"), Value::Null, 403, "not_invited").await;
+}
+
+async fn of_many_who_begin_it_at_once_one_does(setup: Setup) {
+    let server = start(setup).await;
+    let alice = server.user("alice");
+    let body = json!({"name": "team", "participants": ["bob"]});
+    let begun = (0..10).map(|_| alice.send(Method::POST, "/conversations", body.clone()));
+    let (done, refused): (Vec<_>, Vec<_>) =
+        join_all(begun).await.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!(done.len(), 1);
+    for refused in refused {
+        refused.problem(409, "conversation_exists");
+    }
+    assert_eq!(alice.get(TEAM).await, done[0].json());
 }
 
 async fn titles_and_settings_change(setup: Setup) {

@@ -90,6 +90,8 @@ impl History {
             self.read.insert(user, target.position);
         }
         let (position, n) = (target.position, self.log.n);
+        // What was imported counts as read, also by those whom it mentions.
+        let mentions = if imported { vec![] } else { mentions };
         self.sent.push(Sent { position, begin, n, counted, deleted: false, mentions });
     }
 

@@ -62,6 +62,25 @@ pub fn of(scenario: &str) -> Words {
             rate: "",
             scale: 1.0,
         },
+        "chat" => Words {
+            title: "Chat",
+            about: "People send, edit, delete, react, read, lose their connections, are removed and \
+                    added again while the server is killed; in the end everybody has the same, and \
+                    exactly what the server had promised.",
+            latency: "Time of a restart",
+            latency_about: "From starting the process to its being ready.",
+            rate: "",
+            scale: 1.0,
+        },
+        "chat-load" => Words {
+            title: "Chat under load",
+            about: "People on sockets send messages to their conversations; every message must come \
+                    to every member once and in order, also when all come back at once.",
+            latency: "Latency at the last receiver",
+            latency_about: "From the moment a message was due to its arrival at the last member.",
+            rate: "Deliveries a second",
+            scale: 1.0,
+        },
         _ => Words {
             title: "Verification",
             about: "Many productions at once, several readers of each, joining at random moments; \

@@ -3,8 +3,11 @@
 pub mod append;
 pub mod cardinality;
 pub mod catchup;
+pub mod chat;
 pub mod crash;
 pub mod fanout;
+mod kills;
+mod phase;
 pub mod verify;
 
 use std::time::Duration;

@@ -43,6 +43,8 @@ impl Desk<'_> {
         let role = match known {
             Some(person) if person.standing == Standing::Member => return Ok(None),
             Some(person) if person.standing == Standing::Invited => person.role,
+            // Of a direct conversation, after a ban that is over: nobody else could let them in.
+            Some(_) if self.state.direct => Role::Member,
             _ if self.state.settings.join == Joining::Open && !self.state.direct => Role::Member,
             // Whether there is such a conversation is nobody else's business.
             _ => return Err(ChatError::NotInvited),

@@ -2,16 +2,14 @@
 //! reader has seen, must be there afterwards, in the same place, with the same bytes.
 
 mod durable;
-mod kills;
-mod phase;
 mod plain;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use self::kills::Kills;
-use super::{Context, bar};
+use super::Context;
 use crate::sample::Sample;
 use crate::server::{Server, ServerArgs};
 
@@ -57,6 +55,13 @@ pub struct CrashArgs {
     /// Streams that live at the same time, with forks; durable dialect only.
     #[arg(long, default_value_t = 16)]
     pub alive: usize,
+}
+
+impl CrashArgs {
+    /// How often it is killed, and the longest pause before each.
+    fn kills(&self) -> (u64, Duration) {
+        (self.kills, Duration::from_secs_f64(self.pause))
+    }
 }
 
 /// The two languages of the server.

@@ -7,7 +7,6 @@ use http::{Method, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::super::phase::{Listener, Phase};
 use super::super::{Context, CrashArgs};
 use super::check::Fate;
 use super::payload::{CREATOR, Label, messages};
@@ -18,6 +17,7 @@ use super::stream::{Origin, Progress, Stream};
 use crate::dialect::call::{Call, Caller, name};
 use crate::dialect::live::Kind;
 use crate::random::Random;
+use crate::scenario::phase::{Listener, Phase};
 
 /// The longest pause between two of its deeds.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -19,11 +19,13 @@ use tokio::sync::Mutex;
 use self::gardener::Gardener;
 use self::run::{Counts, Run};
 use self::stream::Progress;
-use super::phase::{Announcer, Phase};
-use super::{Context, CrashArgs, Kills};
+use super::CrashArgs;
 use crate::dialect::Target;
 use crate::random::Random;
 use crate::sample::{Better, Sample};
+use crate::scenario::Context;
+use crate::scenario::kills::Kills;
+use crate::scenario::phase::{Announcer, Phase};
 use crate::server::Server;
 
 /// Starts everything, crashes, and judges.
@@ -40,7 +42,7 @@ pub async fn load(
     let gardener = tokio::spawn(Gardener::new(ctx, args, &run, &phase).work());
     let random = Mutex::new(Random::new(ctx.seed, 0xA0D1));
     let audit = async |_| audit::all(&run, &mut *random.lock().await).await;
-    let killed = kills.inflict(ctx, args, server, &announcer, audit).await;
+    let killed = kills.inflict(ctx, args.kills(), server, &announcer, audit).await;
     // Whatever happened, everybody must come to an end.
     announcer.announce(Phase::Finish);
     killed?;

@@ -11,7 +11,6 @@ use http::{Method, StatusCode};
 use tokio::select;
 use tokio::time::sleep;
 
-use super::super::phase::{Listener, Phase};
 use super::check::Fate;
 use super::payload::Label;
 use super::run::{Run, count};
@@ -20,6 +19,7 @@ use crate::dialect::call::{Answer, Call, Caller, name};
 use crate::limits;
 use crate::load::Pace;
 use crate::random::Random;
+use crate::scenario::phase::{Listener, Phase};
 
 /// Appends of one producer that are under way at once.
 const IN_FLIGHT: usize = 4;

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 use tokio::time::sleep;
 
-use super::super::phase::Listener;
 use super::run::{Run, count};
 use super::stream::{Progress, Stream};
 use crate::client::Failure;
 use crate::dialect::live::{Got, Mode, Reader};
 use crate::limits;
 use crate::random::Random;
+use crate::scenario::phase::Listener;
 
 /// A reader without a reason changes its way of reading once in so many answers.
 const WHIM: u64 = 300;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::super::phase::Listener;
 use super::stream::Stream;
 use crate::client::Failure;
 use crate::dialect::Target;
 use crate::dialect::call::{Answer, Call, Caller};
 use crate::limits;
 use crate::record::Filler;
+use crate::scenario::phase::Listener;
 
 /// What is counted.
 #[derive(Default)]

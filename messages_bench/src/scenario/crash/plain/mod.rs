@@ -8,12 +8,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use self::writers::{LongWritten, SmallWritten};
-use super::phase::{Announcer, Listener, Phase};
-use super::{Context, CrashArgs, Kills};
+use super::CrashArgs;
 use crate::check::{Ledger, Ledgers, RecordCheck, Truth};
 use crate::dialect::{Session, Target};
 use crate::random::Random;
 use crate::sample::{Better, Sample};
+use crate::scenario::Context;
+use crate::scenario::kills::Kills;
+use crate::scenario::phase::{Announcer, Listener, Phase};
 use crate::server::Server;
 
 /// Bytes of a record in this scenario.
@@ -52,7 +54,7 @@ pub async fn load(
     let audit = async |kill| {
         audit(&run, &format!("after restart {kill}"), false, sample).await;
     };
-    let killed = kills.inflict(ctx, args, server, &announcer, audit).await;
+    let killed = kills.inflict(ctx, args.kills(), server, &announcer, audit).await;
     // Whatever happened, the workers must come to their end.
     announcer.announce(Phase::Finish);
     killed?;

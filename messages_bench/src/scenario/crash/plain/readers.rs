@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::time::sleep;
 
-use super::super::phase::{Listener, Phase};
 use super::Stream;
 use crate::client::Failure;
 use crate::dialect::{Session, Target};
 use crate::limits;
 use crate::random::Random;
+use crate::scenario::phase::{Listener, Phase};
 
 /// What readers have to tell.
 #[derive(Default)]

@@ -9,7 +9,6 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::super::phase::{Listener, Phase};
 use super::{RECORD_BYTES, Stream};
 use crate::check::Ledger;
 use crate::client::{Failure, Outgoing};
@@ -19,6 +18,7 @@ use crate::load::Pace;
 use crate::random::Random;
 use crate::record::{Filler, Record, first_difference};
 use crate::scenario::Context;
+use crate::scenario::phase::{Listener, Phase};
 
 /// The longest piece of a long body, in bytes.
 const PIECE_BYTES: u64 = 6_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::phase::{Announcer, Phase};
-use super::{Context, CrashArgs, bar};
+use super::{Context, bar};
 use crate::load::histogram;
 use crate::random::Random;
 use crate::sample::{Better, Sample};
@@ -26,21 +26,20 @@ pub struct Kills {
 }
 
 impl Kills {
-    /// Kills the server as often as `args` says. `audit` looks at it after each restart, before
-    /// anybody else does.
+    /// Kills the server so many `times`, with a pause of up to `pause` before each. `audit` looks at
+    /// it after each restart, before anybody else does.
     pub async fn inflict(
         &mut self,
         ctx: &Context,
-        args: &CrashArgs,
+        (times, pause): (u64, Duration),
         server: &mut Server,
         announcer: &Announcer,
         mut audit: impl AsyncFnMut(u64),
     ) -> anyhow::Result<()> {
         let mut random = Random::new(ctx.seed, 0xDEAD);
-        let pause = Duration::from_secs_f64(args.pause);
-        let progress = bar("crash".to_owned(), args.kills);
+        let progress = bar("crash".to_owned(), times);
         announcer.announce(Phase::Up(0));
-        for kill in 1..=args.kills {
+        for kill in 1..=times {
             sleep(random.up_to(pause)).await;
             announcer.announce(Phase::Down);
             server.kill().await?;

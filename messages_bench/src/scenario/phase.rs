@@ -40,6 +40,13 @@ impl Listener {
         *self.0.borrow()
     }
 
+    /// Waits for another phase.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Waits until the server is meant to be there. It is bounded by the limits on its restart.
     pub async fn up(&mut self) -> Phase {
         match self.0.wait_for(|phase| *phase != Phase::Down).await {
