@@ -84,7 +84,7 @@ impl User<'_> {
             let sent = format!("{method} {target} {body}, at {caller}");
             let answer = self.send(method, target, body).await;
             match answer.status.as_u16() {
-                200 if answer.header("content-type") == "application/json" => answer.json(),
+                200 | 201 if answer.header("content-type") == "application/json" => answer.json(),
                 200 => answer.text().into(),
                 204 => Value::Null,
                 _ => panic!("{sent}: {answer:?}"),
