@@ -273,6 +273,7 @@ impl Chat {
             // Those who have read everything have to learn that this was the end.
             conversation.channel().wake();
         }
+        placed.events.iter().for_each(|(event, _)| self.note_growth(event));
         drop(turn);
         self.announce(conversation.name(), Live::joined(&placed.events));
         if conversation.remembers_much() {
@@ -302,6 +303,19 @@ impl Chat {
             person.sent_ms.get_or_insert(sent_ms);
         }
         Ok(())
+    }
+
+    /// Keeps in mind which messages grow, so that nobody takes them for those of an earlier run.
+    fn note_growth(&self, event: &Event) {
+        if matches!(&event.kind, Kind::Message(message) if message.streaming) {
+            let (conversation, position) = (event.conversation.clone(), event.position);
+            self.growing.insert(Target { conversation, position });
+        }
+    }
+
+    /// Nobody lets a message grow any more, whatever has become of it.
+    pub fn stop_growing(&self, message: &MessageId) {
+        self.growing.remove(&message.target());
     }
 
     /// What the tables know of messages.

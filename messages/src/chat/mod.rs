@@ -57,11 +57,11 @@ pub use webhooks::{NewWebhook, Place, Webhooks};
 use crate::{
     clock::Clock,
     limits::{CONVERSATION_IDLE_MS, TABLES_WAIT_MS_MAX},
-    model::{ParticipantRow, ReceiptRow},
+    model::{ParticipantRow, ReceiptRow, Target},
     store::{ChatStore, StoredConversation},
     stream::{StreamError, Streams},
 };
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use hub::Hub;
 use receipts::Receipts;
 use state::{Marks, Person, State};
@@ -79,6 +79,8 @@ pub struct Chat {
     clock: Arc<dyn Clock>,
     conversations: DashMap<ConversationName, Cell>,
     receipts: Arc<Receipts>,
+    /// Messages that somebody lets grow here and now.
+    growing: DashSet<Target>,
     attachments: AttachmentRules,
     hub: Arc<Hub>,
 }
@@ -93,8 +95,16 @@ impl Chat {
         attachments: AttachmentRules,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts::new(streams.clone(), clock.clone()));
-        let (conversations, hub) = (DashMap::new(), Arc::new(Hub::default()));
-        Arc::new(Self { streams, store, clock, conversations, receipts, attachments, hub })
+        Arc::new(Self {
+            streams,
+            store,
+            clock,
+            conversations: DashMap::new(),
+            receipts,
+            growing: DashSet::new(),
+            attachments,
+            hub: Arc::default(),
+        })
     }
 
     /// Does what is not asked for by anybody, until `stop`; and then what must not be left undone.
@@ -169,7 +179,7 @@ impl Chat {
             return Ok(());
         }
         let most = Duration::from_millis(TABLES_WAIT_MS_MAX);
-        let waited = tokio::time::timeout(most, self.streams.all_stored()).await;
+        let waited = tokio::time::timeout(most, self.streams.all_stored(true)).await;
         waited.map_err(|_| StreamError::StoreUnavailable.into())
     }
 

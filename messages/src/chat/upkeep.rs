@@ -13,9 +13,15 @@ pub(super) const SERVER: &str = "@server";
 
 impl Chat {
     pub(super) async fn keep_up(self: Arc<Self>) {
-        if let Err(error) = self.finish_orphans().await {
-            tracing::warn!(%error, "messages that nobody goes on with cannot be ended");
-        }
+        let orphans = async {
+            if let Err(error) = self.finish_orphans().await {
+                tracing::warn!(%error, "messages that nobody goes on with cannot be ended");
+            }
+        };
+        tokio::join!(orphans, self.tidy());
+    }
+
+    async fn tidy(&self) {
         let mut sweeps = interval(Duration::from_millis(SWEEP_INTERVAL_MS));
         let mut retention = interval(Duration::from_millis(RETENTION_INTERVAL_MS));
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,11 +38,12 @@ impl Chat {
         }
     }
 
-    /// Ends messages that grew in a server that is gone.
+    /// Ends messages that grew in a server that is gone. There is no hurry.
     async fn finish_orphans(&self) -> Result<(), ChatError> {
-        self.wait(false).await?;
+        self.streams.all_stored(false).await;
         let server: Arc<str> = SERVER.into();
-        for target in self.store.streaming(STREAMING_AT_ONCE_MAX).await? {
+        let growing = self.store.streaming(STREAMING_AT_ONCE_MAX).await?;
+        for target in growing.into_iter().filter(|target| !self.growing.contains(target)) {
             let name: ConversationName = target.conversation.parse()?;
             let conversation = self.conversation(&name).await?;
             let finish = Action::Finish { interrupted: true };

@@ -258,9 +258,9 @@ impl Commits {
         self.flushed.notify_waiters();
     }
 
-    /// Waits until everything that is visible now is in the store, and has it written at once. Cancel
-    /// safe. It may take as long as the store is away.
-    pub async fn all_stored(&self) {
+    /// Waits until everything that is visible now is in the store, and has it written at once where
+    /// it is told to `hurry`. Cancel safe. It may take as long as the store is away.
+    pub async fn all_stored(&self, hurry: bool) {
         let mark = self.published().0;
         loop {
             let mut flushed = std::pin::pin!(self.flushed.notified());
@@ -269,7 +269,9 @@ impl Commits {
             if self.stored.load(Ordering::Acquire) >= mark {
                 return;
             }
-            self.flush_early.notify_one();
+            if hurry {
+                self.flush_early.notify_one();
+            }
             flushed.await;
         }
     }

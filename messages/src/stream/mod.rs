@@ -263,10 +263,10 @@ impl Streams {
         Ok(self.commits.settled().durable().await?)
     }
 
-    /// Waits until everything that is visible now is in the store, which is told to take it at once.
-    /// Cancel safe. It may take as long as the store is away.
-    pub async fn all_stored(&self) {
-        self.commits.all_stored().await;
+    /// Waits until everything that is visible now is in the store, which is told to take it at once
+    /// if this is to `hurry`. Cancel safe. It may take as long as the store is away.
+    pub async fn all_stored(&self, hurry: bool) {
+        self.commits.all_stored(hurry).await;
     }
 
     /// Forgets the slot of a name for which nothing was found.

@@ -51,6 +51,7 @@ impl Growth {
         let grown = self.take(body).await;
         let finish = Action::Finish { interrupted: grown.is_err() };
         let finished = self.app.chat.act_on(&self.user, &self.id, finish).await;
+        self.app.chat.stop_growing(&self.id);
         grown?;
         finished?;
         Ok(answer(&self.app.chat.message(&self.user, &self.id).await?))
