@@ -14,9 +14,9 @@ pub(super) const SERVER: &str = "@server";
 impl Chat {
     pub(super) async fn keep_up(self: Arc<Self>) {
         let orphans = async {
-            if let Err(error) = self.finish_orphans().await {
-                tracing::warn!(%error, "messages that nobody goes on with cannot be ended");
-            }
+            // Those that only the journal knows. There is no hurry.
+            self.streams.all_stored(false).await;
+            self.finish_orphans().await;
         };
         tokio::join!(orphans, self.tidy());
     }
@@ -30,6 +30,7 @@ impl Chat {
             tokio::select! {
                 _ = sweeps.tick() => self.sweep(),
                 _ = retention.tick() => {
+                    self.finish_orphans().await;
                     if let Err(error) = self.retain().await {
                         tracing::warn!(%error, "old messages cannot go now");
                     }
@@ -38,9 +39,15 @@ impl Chat {
         }
     }
 
-    /// Ends messages that grew in a server that is gone. There is no hurry.
-    async fn finish_orphans(&self) -> Result<(), ChatError> {
-        self.streams.all_stored(false).await;
+    /// Ends messages that grow in the tables and that nobody lets grow, such as those of a server that
+    /// is gone.
+    async fn finish_orphans(&self) {
+        if let Err(error) = self.try_finish_orphans().await {
+            tracing::warn!(%error, "messages that nobody goes on with cannot be ended now");
+        }
+    }
+
+    async fn try_finish_orphans(&self) -> Result<(), ChatError> {
         let server: Arc<str> = SERVER.into();
         let growing = self.store.streaming(STREAMING_AT_ONCE_MAX).await?;
         for target in growing.into_iter().filter(|target| !self.growing.contains(target)) {
