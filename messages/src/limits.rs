@@ -443,3 +443,12 @@ pub const IMPORT_MESSAGES_AT_ONCE: usize = 500;
 
 /// Messages that a search finds where nothing else is said.
 pub const SEARCH_RESULTS_DEFAULT: u32 = 50;
+
+/// Participants that a conversation begins with. Each is a row of the same flush.
+pub const PARTICIPANTS_AT_ONCE_MAX: usize = 2_000;
+
+/// Texts in one answer with messages; what comes next is asked for with a position.
+pub const MESSAGES_BYTES_MAX: usize = 8 << 20;
+
+/// Messages that are read from the tables at once, so that large ones are not too many.
+pub const MESSAGES_AT_ONCE: u32 = 64;

@@ -15,6 +15,8 @@ pub struct FrameKey {
     pub last: (bool, bool),
     /// Who it is for.
     pub reader: FrameReader,
+    /// Which state of the content it is, see [`Channel::erasures`](super::Channel::erasures).
+    pub erasures: u64,
     /// What was held back of the part before: so many of these bytes.
     pub held: (u8, [u8; 3]),
 }

@@ -14,8 +14,8 @@ use crate::{
     admission::{Over, State},
     limits::{RECORD_OVERHEAD_BYTES, STREAM_OVERHEAD_BYTES},
     model::{
-        Append, Change, ChatWrite, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset,
-        StoredStream, StreamId, StreamName, Writer, Writers, holds_messages,
+        Append, Change, CloseReason, Create, Delete, Flush, Fork, Lifetime, Offset, StoredStream,
+        StreamId, StreamName, Writer, Writers, holds_messages,
     },
 };
 use bytes::Bytes;
@@ -95,6 +95,8 @@ pub struct Part {
     pub last: bool,
     /// Nothing more will come.
     pub closed: Option<CloseReason>,
+    /// [`Channel::erasures`] when it was read.
+    pub erasures: u64,
 }
 
 /// What can be said about a stream from outside.
@@ -346,12 +348,7 @@ impl Channel {
     /// Returns what the budget gets back.
     pub fn flushed(&self, flush: Flush, keep: usize) -> usize {
         self.stored_expires_ms.store(flush.stream.expires_ms.unwrap_or(0), Relaxed);
-        let erases = flush.writes.iter().any(ChatWrite::erases);
-        let cost = self.with_visible(|visible| visible.flushed(flush, keep));
-        if erases {
-            *self.frame.lock().unwrap_or_else(PoisonError::into_inner) = LastFrame::default();
-        }
-        cost
+        self.with_visible(|visible| visible.flushed(flush, keep))
     }
 
     /// Where the content ends that the store has.
@@ -364,6 +361,13 @@ impl Channel {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.with_visible(|visible| visible.is_stored())
+    }
+
+    /// How often content of the stream may have become another: what was read before the last time may
+    /// have been erased since.
+    #[must_use]
+    pub fn erasures(&self) -> u64 {
+        self.with_visible(|visible| visible.erasures())
     }
 
     /// What lies before this can be read no more, because it was to go away after some time.

@@ -21,6 +21,8 @@ pub(super) struct Visible {
     stored: Offset,
     /// What lies before was to go away, and is gone.
     low: Offset,
+    /// See [`Visible::erasures`].
+    erasures: u64,
     /// The creation is durable.
     created: bool,
     closed: Option<CloseReason>,
@@ -79,6 +81,7 @@ impl Visible {
             window: Window::new(tail),
             stored: tail,
             low: Offset::ZERO,
+            erasures: 0,
             created: exists,
             closed,
             tied,
@@ -96,7 +99,13 @@ impl Visible {
     pub fn part(&mut self, position: u64, bytes_max: usize) -> Option<Part> {
         let (bytes, end) = self.window.read(position, bytes_max)?;
         let last = end == self.window.end();
-        Some(Part { bytes, end, last, closed: self.closed.filter(|_| last) })
+        Some(Part {
+            bytes,
+            end,
+            last,
+            closed: self.closed.filter(|_| last),
+            erasures: self.erasures,
+        })
     }
 
     pub fn chunk_at(&self, position: u64) -> Option<Chunk> {
@@ -235,8 +244,11 @@ impl Visible {
         flush.writes.iter().filter_map(ChatWrite::low).for_each(|low| self.set_low(low));
         let erases = flush.writes.iter().any(ChatWrite::erases);
         self.window.replace(flush.chunks);
-        // What has been erased in the store is still here as it was.
-        self.trim(if erases { 0 } else { keep });
+        if erases {
+            self.forget_stored();
+        } else {
+            self.trim(keep);
+        }
         self.stored_writers(flush.producers, flush.stream.writers.seq);
         let closed = flush.stream.closed.is_some();
         while self.wrote.front().is_some_and(|wrote| wrote.is_within(self.stored, closed)) {
@@ -263,7 +275,22 @@ impl Visible {
         }
         // What is known of writers is written once more, which changes nothing.
         self.row = row.map(Row::of);
-        self.stored = row.map_or(self.stored, |row| row.tail);
+        if let Some(row) = row.filter(|row| row.tail.bytes > self.stored.bytes) {
+            self.stored = row.tail;
+            // Nobody knows any more what that flush has erased.
+            self.forget_stored();
+        }
+    }
+
+    /// Content that the store has may be another there: it is read from there from now on.
+    fn forget_stored(&mut self) {
+        self.erasures += 1;
+        self.window.forget(self.stored);
+    }
+
+    /// How often content may have changed.
+    pub fn erasures(&self) -> u64 {
+        self.erasures
     }
 
     /// Goes off the list of the flusher unless there is more to write. Returns what the budget

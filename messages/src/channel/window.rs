@@ -119,6 +119,17 @@ impl Window {
         }
     }
 
+    /// Forgets everything before `stored`, also of a chunk that goes on behind it: what lies there is
+    /// another in the store now.
+    pub fn forget(&mut self, stored: Offset) {
+        self.trim(stored, 0);
+        if let Some(chunk) = self.chunks.front_mut() {
+            let before = chunk.body.len();
+            chunk.drop_before(stored);
+            self.bytes -= before - chunk.body.len();
+        }
+    }
+
     /// Forgets the oldest chunks until at most `keep` bytes are left, but nothing from `stored` on.
     pub fn trim(&mut self, stored: Offset, keep: usize) {
         while let Some(chunk) = self.chunks.front() {
@@ -136,6 +147,22 @@ mod tests {
     use super::*;
     use crate::model::Lengths;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_stored_is_forgotten_also_in_the_middle_of_a_chunk() {
+        let mut window = Window::new(Offset::ZERO);
+        for text in ["old,", "erase,", "new,"] {
+            let body = text.as_bytes().to_vec().into();
+            window.push(Chunk { at: window.end(), lengths: Lengths::One, body });
+        }
+        // A reader has joined them.
+        assert_eq!(window.read(0, 100).expect("all of it").0, "old,erase,new,");
+        window.forget(Offset { records: 2, bytes: 10 });
+        assert_eq!(window.read(9, 100), None);
+        let (rest, end) = window.read(10, 100).expect("the rest");
+        assert_eq!((&rest[..], end), (&b"new,"[..], Offset { records: 3, bytes: 14 }));
+        assert_eq!(window.bytes(), 4);
+    }
 
     proptest! {
         /// Whatever is pushed, joined, trimmed and asked for: the bytes are those of the model.

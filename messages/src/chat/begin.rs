@@ -51,7 +51,7 @@ impl Chat {
         let kind = found(owner, new.title, settings, &new.participants)?;
         let conversation = self.begin(name, owner, kind).await?.ok_or(ChatError::Exists)?;
         let live = conversation.live();
-        let person = live.state.member(owner).ok_or(ChatError::NotAParticipant)?;
+        let person = live.state.insider(owner)?;
         Ok(ConversationView::fresh(&live.state, person))
     }
 
@@ -120,6 +120,7 @@ impl Chat {
         peer: &str,
         action: &Action,
     ) -> Result<Arc<Conversation>, ChatError> {
+        self.attachments.check(action)?;
         let peer: Arc<str> = name::user(peer)?.into();
         let name = ConversationName::direct(user, &peer);
         match self.conversation(&name).await {

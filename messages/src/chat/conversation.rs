@@ -131,21 +131,14 @@ impl Conversation {
 
     /// What `user` is to it, if they take part.
     pub(super) fn member(&self, user: &str) -> Result<Person, ChatError> {
-        let live = self.live();
-        if live.state.closed {
-            return Err(ChatError::NotFound);
-        }
-        live.state.member(user).cloned().ok_or(ChatError::NotAParticipant)
+        self.live().state.insider(user).cloned()
     }
 
     /// How far `user` may read, and from where on, while they take part.
     pub(super) fn reach(&self, user: &Arc<str>) -> Result<(Arc<Reach>, Offset), ChatError> {
         let mut live = self.live();
         let Live { state, reaches, .. } = &mut *live;
-        if state.closed {
-            return Err(ChatError::NotFound);
-        }
-        let person = state.member(user).ok_or(ChatError::NotAParticipant)?;
+        let person = state.insider(user)?;
         let low = if person.visible_from.bytes > state.low.bytes {
             person.visible_from
         } else {
@@ -167,6 +160,10 @@ impl Conversation {
 
     /// Somebody wants to know who types here and how far the others are.
     pub(super) fn watch(&self, mailbox: Mailbox) {
+        if self.live().state.people.len() > EPHEMERAL_MEMBERS_MAX {
+            // There is nothing to tell.
+            return;
+        }
         let mut watchers = self.watchers();
         watchers.retain(|known| !known.is_same(&mailbox) && !known.is_closed());
         watchers.push(mailbox);

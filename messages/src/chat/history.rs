@@ -6,11 +6,13 @@ use super::{
     decide::message_of,
     name::{ConversationName, MessageId},
     role::Permission,
+    state::Person,
     view::{ConversationView, MessageView, ReactorView, ReportView, RevisionView, UnreadView},
 };
 use crate::{
     limits::{
-        LIST_CONVERSATIONS_MAX, REACTORS_MAX, REASON_BYTES_MAX, REPORTS_MAX, SEARCH_WORDS_MAX,
+        LIST_CONVERSATIONS_MAX, MESSAGES_AT_ONCE, MESSAGES_BYTES_MAX, REACTORS_MAX,
+        REASON_BYTES_MAX, REPORTS_MAX, SEARCH_WORDS_MAX,
     },
     model::{Standing, Target},
     store::{MessageQuery, SearchQuery, StoredMessage},
@@ -53,6 +55,24 @@ pub struct Found {
     pub before: Option<u64>,
     /// So many.
     pub limit: u32,
+}
+
+/// A conversation whose tables are about to be read for somebody.
+pub(super) struct Seen {
+    pub conversation: Arc<Conversation>,
+    /// The position of the event by which they take part.
+    since: u64,
+    /// They see what comes behind this.
+    visible_from: u64,
+}
+
+impl Seen {
+    /// Whether they still take part, as they did when reading began. Only then they are shown what was
+    /// read.
+    fn check(&self, user: &str) -> Result<(), ChatError> {
+        let person = self.conversation.member(user)?;
+        if person.since == self.since { Ok(()) } else { Err(ChatError::NotAParticipant) }
+    }
 }
 
 impl Wanted {
@@ -113,7 +133,10 @@ impl Chat {
                 return Err(ChatError::NotFound);
             }
             let known = known.filter(|known| matches!(known, Standing::Member | Standing::Invited));
-            known.ok_or(ChatError::NotAParticipant)?
+            match known {
+                Some(known) => known,
+                None => live.state.insider(user).map(|_| Standing::Member)?,
+            }
         };
         // Also how far they are, which is in another stream.
         self.wait(false).await?;
@@ -141,18 +164,14 @@ impl Chat {
     }
 
     /// The conversation, for somebody who takes part, with tables that say everything that was
-    /// answered until now; and the position behind which they may see.
-    async fn seen(
-        &self,
-        user: &str,
-        name: &ConversationName,
-    ) -> Result<(Arc<Conversation>, u64), ChatError> {
+    /// answered until now.
+    async fn seen(&self, user: &str, name: &ConversationName) -> Result<Seen, ChatError> {
         let conversation = self.conversation(name).await?;
-        let visible_from = conversation.member(user)?.visible_from.records;
+        conversation.member(user)?;
         self.wait_for_tables(&conversation).await?;
         // Meanwhile much may have happened.
-        conversation.member(user)?;
-        Ok((conversation, visible_from))
+        let Person { since, visible_from, .. } = conversation.member(user)?;
+        Ok(Seen { conversation, since, visible_from: visible_from.records })
     }
 
     /// A message, for somebody who may see it.
@@ -160,11 +179,12 @@ impl Chat {
         &self,
         user: &str,
         id: &MessageId,
-    ) -> Result<(Arc<Conversation>, StoredMessage), ChatError> {
-        let (conversation, visible_from) = self.seen(user, &id.conversation).await?;
+    ) -> Result<(Seen, StoredMessage), ChatError> {
+        let seen = self.seen(user, &id.conversation).await?;
         let found = self.store.message(&id.target()).await?;
-        let found = found.filter(|_| id.position > visible_from).ok_or(ChatError::NoMessage)?;
-        Ok((conversation, found))
+        seen.check(user)?;
+        let found = found.filter(|_| id.position > seen.visible_from);
+        Ok((seen, found.ok_or(ChatError::NoMessage)?))
     }
 
     /// Messages of a conversation.
@@ -177,13 +197,39 @@ impl Chat {
         name: &ConversationName,
         wanted: &Wanted,
     ) -> Result<Vec<MessageView>, ChatError> {
-        let (_, visible_from) = self.seen(user, name).await?;
-        let query = wanted.query(name.text().clone(), visible_from)?;
+        let seen = self.seen(user, name).await?;
+        let query = wanted.query(name.text().clone(), seen.visible_from)?;
         let found = match wanted.around {
-            None => self.store.messages(&query).await?,
+            None => self.page(query).await?,
             Some(around) => self.around(query, around).await?,
         };
-        self.with_reactions(user, found).await
+        let views = self.with_reactions(user, found).await?;
+        seen.check(user)?;
+        Ok(views)
+    }
+
+    /// As many as were asked for, or fewer where they are large. They are read in parts.
+    async fn page(&self, mut query: MessageQuery) -> Result<Vec<StoredMessage>, ChatError> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut left = query.limit;
+        while left > 0 && bytes < MESSAGES_BYTES_MAX {
+            query.limit = left.min(MESSAGES_AT_ONCE);
+            let part = self.store.messages(&query).await?;
+            let Some(last) = part.last().map(|last| last.target.position) else { break };
+            if query.descending {
+                query.before = Some(last);
+            } else {
+                query.after = last;
+            }
+            let is_last = part.len() < query.limit as usize;
+            (left, query.skip) = (left - part.len() as u32, 0);
+            bytes += part.iter().map(|message| message.text.len()).sum::<usize>();
+            found.extend(part);
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Half of them up to a position, the others behind it.
@@ -207,9 +253,9 @@ impl Chat {
             limit: query.limit - half,
             ..query
         };
-        let mut found = self.store.messages(&up_to).await?;
+        let mut found = self.page(up_to).await?;
         found.reverse();
-        found.extend(self.store.messages(&behind).await?);
+        found.extend(self.page(behind).await?);
         if descending {
             found.reverse();
         }
@@ -259,8 +305,9 @@ impl Chat {
         user: &str,
         id: &MessageId,
     ) -> Result<Vec<RevisionView>, ChatError> {
-        self.seen_message(user, id).await?;
+        let (seen, _) = self.seen_message(user, id).await?;
         let revisions = self.store.revisions(&id.target()).await?;
+        seen.check(user)?;
         Ok(revisions.into_iter().map(RevisionView::from).collect())
     }
 
@@ -273,8 +320,9 @@ impl Chat {
         user: &str,
         id: &MessageId,
     ) -> Result<Vec<ReactorView>, ChatError> {
-        self.seen_message(user, id).await?;
+        let (seen, _) = self.seen_message(user, id).await?;
         let reactors = self.store.reactors(&id.target(), REACTORS_MAX).await?;
+        seen.check(user)?;
         Ok(reactors.into_iter().map(ReactorView::from).collect())
     }
 
@@ -287,9 +335,10 @@ impl Chat {
         user: &str,
         name: &ConversationName,
     ) -> Result<Vec<MessageView>, ChatError> {
-        let (_, visible_from) = self.seen(user, name).await?;
+        let seen = self.seen(user, name).await?;
         let mut found = self.store.pinned(name.as_str()).await?;
-        found.retain(|message| message.target.position > visible_from);
+        seen.check(user)?;
+        found.retain(|message| message.target.position > seen.visible_from);
         self.with_reactions(user, found).await
     }
 
@@ -357,7 +406,7 @@ impl Chat {
         let conversation = self.conversation(name).await?;
         {
             let live = conversation.live();
-            let person = live.state.member(user).ok_or(ChatError::NotAParticipant)?;
+            let person = live.state.insider(user)?;
             if !live.state.may(person, Permission::Reports) {
                 return Err(ChatError::Forbidden(Permission::Reports));
             }

@@ -161,6 +161,10 @@ impl Chat {
             Err(error) => return Err(error.into()),
         };
         self.streams.status(&channel).await?;
+        // What an earlier life of it in memory has begun, too.
+        let most = Duration::from_millis(TABLES_WAIT_MS_MAX);
+        let settled = tokio::time::timeout(most, self.streams.settled()).await;
+        settled.map_err(|_| StreamError::Overloaded)??;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
         // visible now is all there is, and then the tables have it; and how far everybody is.
         self.wait(false).await?;

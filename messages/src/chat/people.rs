@@ -31,7 +31,9 @@ impl Chat {
     ) -> Result<Vec<PersonView>, ChatError> {
         let conversation = self.conversation(name).await?;
         conversation.member(user)?;
-        let people = PersonView::all(&conversation.live().state, standing);
+        let mut people = PersonView::all(&conversation.live().state, standing);
+        // Without holding up anybody.
+        people.sort_unstable_by(|one, other| one.participant.cmp(&other.participant));
         self.streams.settled().await?;
         Ok(people)
     }
@@ -114,7 +116,8 @@ impl Chat {
         user: &str,
         message: &MessageId,
     ) -> Result<Vec<MessageReceiptView>, ChatError> {
-        let (conversation, found) = self.seen_message(user, message).await?;
+        let (seen, found) = self.seen_message(user, message).await?;
+        let conversation = seen.conversation;
         if found.source != user {
             return Err(ChatError::NotYours);
         }

@@ -102,7 +102,7 @@ impl Receipts {
         let now_ms = self.clock.now_ms();
         let known = {
             let live = conversation.live();
-            let person = live.state.member(user).ok_or(ChatError::NotAParticipant)?;
+            let person = live.state.insider(user)?;
             // Nobody has what is not there.
             let most = live.state.position();
             let mut marks = person.marks;

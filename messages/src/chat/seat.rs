@@ -150,7 +150,7 @@ impl Seat {
     /// says how far they are now, unless they are too many.
     pub fn look_at(&mut self, conversation: Arc<Conversation>) -> Option<Arc<str>> {
         conversation.watch(self.mailbox.clone());
-        let frame = conversation.receipts_frame(None);
+        let frame = self.receipts_of(&conversation);
         self.conversations.insert(conversation.name().clone(), conversation);
         frame
     }
@@ -170,7 +170,13 @@ impl Seat {
     /// How far everybody is in one of them: for a socket that has missed something.
     #[must_use]
     pub fn receipts(&self, name: &ConversationName) -> Option<Arc<str>> {
-        self.conversations.get(name)?.receipts_frame(None)
+        self.receipts_of(self.conversations.get(name)?)
+    }
+
+    /// For as long as its user takes part.
+    fn receipts_of(&self, conversation: &Conversation) -> Option<Arc<str>> {
+        let frame = conversation.receipts_frame(None)?;
+        conversation.member(self.mailbox.user()).ok().map(|_| frame)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A conversation as it is after an event: who takes part, and how far everything is. Pure.
 
 use super::{
+    ChatError,
     event::{Event, Kind, Shape},
     role::{Permission, Role, allows},
     settings::{History, Settings},
@@ -143,6 +144,17 @@ impl State {
     pub fn member(&self, user: &str) -> Option<&Person> {
         let person = self.people.get(user)?;
         (person.standing == Standing::Member && !self.closed).then_some(person)
+    }
+
+    /// Somebody who takes part, or what others are told: nothing of a conversation of two, which both
+    /// their names lead to.
+    ///
+    /// # Errors
+    /// They do not take part, or it is deleted.
+    pub fn insider(&self, user: &str) -> Result<&Person, ChatError> {
+        let hides = self.closed || (self.direct && !self.people.contains_key(user));
+        let told = if hides { ChatError::NotFound } else { ChatError::NotAParticipant };
+        self.member(user).ok_or(told)
     }
 
     /// Whether somebody who takes part may do this.

@@ -441,3 +441,28 @@ proptest! {
         }
     }
 }
+
+/// What `actor` may do in the play, with nothing known of messages.
+fn asked(play: &Play, actor: &str, action: &Action) -> Result<usize, ChatError> {
+    let steps = decide(&play.state, &actor.into(), action, &Facts::default(), play.now_ms)?;
+    Ok(steps.len())
+}
+
+#[test]
+fn nobody_raises_themselves_above_what_they_were_given() {
+    let mut play = Play::new();
+    let owner: Arc<str> = USERS[0].into();
+    let may = serde_json::json!({"permissions": {"moderator": {"roles": true}}});
+    let settings = Settings::default().patched(may).expect("settings");
+    play.take(Kind::Settings { title: None, settings }, owner.clone(), 1_001);
+    play.take(Kind::Role { user: "bob".into(), role: Role::Moderator }, owner.clone(), 1_002);
+    play.take(Kind::Mute { user: "bob".into(), until: None, reason: None }, owner, 1_003);
+    let add = |role| Action::Add { user: "erin".into(), role: Some(role), invite: false };
+    assert_eq!(asked(&play, "bob", &add(Role::Owner)), Err(ChatError::Rank));
+    assert_eq!(asked(&play, "bob", &add(Role::Moderator)), Ok(1));
+    let unmute = Action::Unmute { user: "bob".into() };
+    assert_eq!(asked(&play, "bob", &unmute), Err(ChatError::Rank), "an owner has muted them");
+    assert_eq!(asked(&play, "alice", &unmute), Ok(1));
+    let part = Action::Part { text: "more".into() };
+    assert_eq!(asked(&play, "bob", &part), Err(ChatError::Muted { until: None }));
+}

@@ -18,23 +18,26 @@ impl Chat {
             self.streams.all_stored(false).await;
             self.finish_orphans().await;
         };
-        tokio::join!(orphans, self.tidy());
+        tokio::join!(orphans, self.sweep_often(), self.tidy());
+    }
+
+    async fn sweep_often(&self) {
+        let mut ticks = interval(Duration::from_millis(SWEEP_INTERVAL_MS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.sweep();
+        }
     }
 
     async fn tidy(&self) {
-        let mut sweeps = interval(Duration::from_millis(SWEEP_INTERVAL_MS));
-        let mut retention = interval(Duration::from_millis(RETENTION_INTERVAL_MS));
-        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(Duration::from_millis(RETENTION_INTERVAL_MS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = sweeps.tick() => self.sweep(),
-                _ = retention.tick() => {
-                    self.finish_orphans().await;
-                    if let Err(error) = self.retain().await {
-                        tracing::warn!(%error, "old messages cannot go now");
-                    }
-                }
+            ticks.tick().await;
+            self.finish_orphans().await;
+            if let Err(error) = self.retain().await {
+                tracing::warn!(%error, "old messages cannot go now");
             }
         }
     }
@@ -52,13 +55,23 @@ impl Chat {
         let growing = self.store.streaming(STREAMING_AT_ONCE_MAX).await?;
         for target in growing.into_iter().filter(|target| !self.growing.contains(target)) {
             let name: ConversationName = target.conversation.parse()?;
-            let conversation = self.conversation(&name).await?;
-            let finish = Action::Finish { interrupted: true };
-            let begun =
-                self.begin_act(&conversation, &server, finish, Some(target.position)).await?;
-            self.done(begun).await?;
+            if let Err(error) = self.finish_orphan(&name, &server, target.position).await {
+                tracing::warn!(%error, conversation = %name, "a message grows for now");
+            }
         }
         Ok(())
+    }
+
+    async fn finish_orphan(
+        &self,
+        name: &ConversationName,
+        server: &Arc<str>,
+        position: u64,
+    ) -> Result<(), ChatError> {
+        let conversation = self.conversation(name).await?;
+        let finish = Action::Finish { interrupted: true };
+        let begun = self.begin_act(&conversation, server, finish, Some(position)).await?;
+        self.done(begun).await.map(drop)
     }
 
     /// Lets old messages go, a small step in each conversation at a time.
@@ -73,7 +86,17 @@ impl Chat {
             after = last.clone();
             for name in &names {
                 let name: ConversationName = name.parse()?;
-                while self.retain_one(&name).await? {}
+                // One that cannot be tidied must not keep the others from it.
+                loop {
+                    match self.retain_one(&name).await {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, conversation = %name, "old messages stay for now");
+                            break;
+                        }
+                    }
+                }
             }
         }
     }

@@ -288,17 +288,15 @@ impl PersonView {
         }
     }
 
-    /// Of `state`, those who are `standing` to it, by name.
+    /// Of `state`, those who are `standing` to it, in no order.
     #[must_use]
     pub fn all(state: &State, standing: Standing) -> Vec<Self> {
-        let mut people: Vec<Self> = state
+        state
             .people
             .iter()
             .filter(|(_, person)| person.standing == standing)
             .map(|(user, person)| Self::of(user, person))
-            .collect();
-        people.sort_unstable_by(|one, other| one.participant.cmp(&other.participant));
-        people
+            .collect()
     }
 }
 

@@ -201,7 +201,7 @@ impl ChatWrite {
     #[must_use]
     pub fn low(&self) -> Option<Offset> {
         match self {
-            Self::Trim { low, .. } => Some(*low),
+            Self::Trim { low, .. } | Self::Closed { tail: low, .. } => Some(*low),
             _ => None,
         }
     }

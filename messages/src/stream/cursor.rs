@@ -29,6 +29,8 @@ pub struct Cursor {
     position: u64,
     /// Read from the store and not handed out yet; begins at `position`.
     page: VecDeque<(Bytes, Offset)>,
+    /// [`Channel::erasures`] before that was read.
+    page_erasures: u64,
     /// The part that this one holds of what all readers may hold as pages.
     page_room: Option<OwnedSemaphorePermit>,
     piece_bytes_max: usize,
@@ -84,6 +86,7 @@ impl Cursor {
             channel,
             position: 0,
             page: VecDeque::new(),
+            page_erasures: 0,
             page_room: None,
             piece_bytes_max: READ_BYTES_MAX,
             reach: None,
@@ -149,6 +152,10 @@ impl Cursor {
     /// # Errors
     /// The life of the stream is over.
     pub fn at_hand(&mut self) -> Result<AtHand, StreamError> {
+        if !self.page.is_empty() && self.channel.erasures() != self.page_erasures {
+            // Some of it may have been erased since it was read.
+            self.forget_page();
+        }
         if let Some((bytes, end)) = self.page.pop_front() {
             return self.reachable(self.stored_part(bytes, end));
         }
@@ -199,7 +206,9 @@ impl Cursor {
         self
     }
 
-    fn reach_end(&self) -> Option<Offset> {
+    /// Where it may read no further, if that has been said.
+    #[must_use]
+    pub fn reach_end(&self) -> Option<Offset> {
         // After what was published was seen: an end that lies before that is seen, too.
         self.reach.as_ref().and_then(|reach| reach.ends_at())
     }
@@ -214,8 +223,13 @@ impl Cursor {
             if left == 0 {
                 return Err(StreamError::AccessEnded);
             }
-            part =
-                Part { bytes: part.bytes.slice(..left as usize), end, last: false, closed: None };
+            part = Part {
+                bytes: part.bytes.slice(..left as usize),
+                end,
+                last: false,
+                closed: None,
+                ..part
+            };
         }
         Ok(AtHand::Piece(self.give(part)))
     }
@@ -230,7 +244,7 @@ impl Cursor {
         let status = self.channel.status();
         let last = status.is_some_and(|status| status.tail.bytes == end.bytes);
         let closed = status.and_then(|status| status.closed).filter(|_| last);
-        Part { bytes, end, last, closed }
+        Part { bytes, end, last, closed, erasures: self.page_erasures }
     }
 
     /// Waits until there may be something new. Cancel safe.
@@ -264,6 +278,7 @@ impl Cursor {
         self.page_room = pages.try_acquire_many_owned(STORE_PAGE_BYTES_MAX as u32).ok();
         let bytes_max =
             if self.page_room.is_some() { STORE_PAGE_BYTES_MAX } else { CHUNK_BYTES_MAX / 4 };
+        self.page_erasures = self.channel.erasures();
         let (owner, end) = self.channel.owner(self.position);
         let read = self.streams.store.read(owner, self.position, bytes_max).await;
         let chunks = read.map_err(|error| {

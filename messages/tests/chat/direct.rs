@@ -36,7 +36,10 @@ async fn two_users_have_one_conversation(setup: Setup) {
         assert_eq!(user.texts(name, "").await.len(), 10);
     }
     let target = format!("/conversations/{name}");
-    eve.refused((Method::GET, &target), Value::Null, 403, "not_a_participant").await;
+    // Anybody can work the name out; whether these two have ever written is nobody's business.
+    eve.refused((Method::GET, &target), Value::Null, 404, "conversation_not_found").await;
+    let messages = format!("{target}/messages");
+    eve.refused((Method::GET, &messages), Value::Null, 404, "conversation_not_found").await;
     let own = eve.post("/inbox/eve/messages", json!({"text": "a note"})).await;
     let name = own["conversation"].as_str().expect("a name");
     let people = eve.get(&format!("/conversations/{name}/participants")).await;

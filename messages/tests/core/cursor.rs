@@ -171,7 +171,7 @@ async fn a_reader_that_waits_is_woken_by_what_comes() {
     tokio::task::yield_now().await;
     world.drive(streams.append(&channel, Addition::bytes("now".into()))).await.unwrap().unwrap();
     let end = Offset { records: 1, bytes: 3 };
-    let part = Part { bytes: "now".into(), end, last: true, closed: None };
+    let part = Part { bytes: "now".into(), end, last: true, closed: None, erasures: 0 };
     assert_eq!(waiting.await.unwrap(), Ok(Piece::Data(part)));
 
     let (mut cursor, _) = streams.read(channel, 3).await.unwrap();

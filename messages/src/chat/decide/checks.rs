@@ -10,7 +10,9 @@ use crate::{
 };
 
 pub(super) fn check_title(title: Option<&str>) -> Result<(), ChatError> {
-    if title.is_some_and(|title| title.len() > TITLE_BYTES_MAX || has_nul(title)) {
+    if title
+        .is_some_and(|title| title.len() > TITLE_BYTES_MAX || title.chars().any(char::is_control))
+    {
         return Err(ChatError::Invalid(format!("title may have at most {TITLE_BYTES_MAX} bytes")));
     }
     Ok(())

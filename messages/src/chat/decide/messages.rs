@@ -82,7 +82,9 @@ impl Desk<'_> {
         Ok(())
     }
 
-    pub(super) fn part(&self, text: &str) -> Result<Kind, ChatError> {
+    pub(super) fn part(&self, me: &Person, text: &str) -> Result<Kind, ChatError> {
+        self.check(me, Permission::Send)?;
+        self.check_voice(me)?;
         let target = self.facts.target.as_ref().ok_or(ChatError::NoMessage)?;
         if target.deleted {
             return Err(ChatError::Deleted);
@@ -188,7 +190,7 @@ impl Desk<'_> {
     }
 
     pub(super) fn import(&self, messages: &[Imported]) -> Result<Vec<Step>, ChatError> {
-        let me = self.state.member(self.actor).ok_or(ChatError::NotAParticipant)?;
+        let me = self.state.insider(self.actor)?;
         if me.role != Role::Owner {
             return Err(ChatError::Forbidden(Permission::Manage));
         }

@@ -14,13 +14,13 @@ use super::{
     state::{Person, State},
 };
 use crate::{
-    limits::PARTICIPANTS_MAX,
+    limits::PARTICIPANTS_AT_ONCE_MAX,
     model::{FOREVER_MS, Offset},
 };
 pub use checks::is_txn;
 use checks::{check_foreign, check_text, check_title};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Mentions everybody.
 pub const EVERYBODY: &str = "@all";
@@ -247,7 +247,7 @@ pub fn decide(
         Action::Finish { interrupted } => one(desk.finish(*interrupted)),
         Action::Import(messages) => desk.import(messages),
         action => {
-            let me = state.member(actor).ok_or(ChatError::NotAParticipant)?;
+            let me = state.insider(actor)?;
             one(desk.take_part(me, action))
         }
     }
@@ -267,15 +267,15 @@ pub fn found(
     if participants.is_empty() {
         return Err(ChatError::Invalid("participants: there must be at least one".into()));
     }
+    if participants.len() > PARTICIPANTS_AT_ONCE_MAX {
+        return Err(ChatError::TooMany("that many participants have to be added one by one"));
+    }
+    let mut known = HashSet::from([&**owner]);
     let mut all = vec![Participant { user: owner.clone(), role: Role::Owner }];
     for user in participants {
-        name::user(user)?;
-        if all.iter().all(|known| *known.user != **user) {
+        if known.insert(name::user(user)?) {
             all.push(Participant { user: user.as_str().into(), role: Role::Member });
         }
-    }
-    if all.len() > PARTICIPANTS_MAX {
-        return Err(ChatError::TooMany("the conversation would have too many participants"));
     }
     Ok(Kind::Conversation { title, kind: Shape::Group, settings, participants: all })
 }
@@ -305,7 +305,7 @@ impl Desk<'_> {
     fn take_part(&self, me: &Person, action: &Action) -> Result<Option<Kind>, ChatError> {
         match action {
             Action::Send(message) => self.send(me, message).map(Some),
-            Action::Part { text } => self.part(text).map(Some),
+            Action::Part { text } => self.part(me, text).map(Some),
             Action::Edit { text, extra, rev } => self.edit(me, text, extra, *rev).map(Some),
             Action::Delete { reason } => self.delete(me, reason.as_deref()),
             Action::React { reaction } => self.react(me, reaction).map(Some),

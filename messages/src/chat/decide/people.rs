@@ -96,6 +96,9 @@ impl Desk<'_> {
         if role != Role::Member {
             self.check(me, Permission::Roles)?;
         }
+        if role > me.role {
+            return Err(ChatError::Rank);
+        }
         self.check_ban(known)?;
         self.check_room()?;
         if invite {
@@ -145,6 +148,14 @@ impl Desk<'_> {
         Ok(Some(Kind::Leave { user: self.actor.clone() }))
     }
 
+    /// Whether somebody is below, or oneself an owner.
+    fn check_above(&self, me: &Person, other: &Person) -> Result<(), ChatError> {
+        if other.role >= me.role && me.role != Role::Owner {
+            return Err(ChatError::Rank);
+        }
+        Ok(())
+    }
+
     /// Whether something may be done to somebody: to those below, and by owners to everybody.
     pub(super) fn check_rank(
         &self,
@@ -152,9 +163,7 @@ impl Desk<'_> {
         user: &str,
         other: &Person,
     ) -> Result<(), ChatError> {
-        if other.role >= me.role && me.role != Role::Owner {
-            return Err(ChatError::Rank);
-        }
+        self.check_above(me, other)?;
         if other.standing == Standing::Member {
             self.check_owner_stays(user, other)?;
         }
@@ -190,15 +199,16 @@ impl Desk<'_> {
         } else {
             self.check(me, Permission::Ban)?;
         }
-        if let Some(other) = self.state.people.get(user).filter(|_| !self.state.direct) {
-            self.check_rank(me, user, other)?;
+        match self.state.people.get(user).filter(|_| !self.state.direct) {
+            Some(other) => self.check_rank(me, user, other)?,
+            None => self.check_room()?,
         }
         Ok(Kind::Ban { user: user.clone(), until, reason: reason.map(str::to_owned) })
     }
 
     pub(super) fn unban(&self, me: &Person, user: &Arc<str>) -> Result<Option<Kind>, ChatError> {
         let banned = |person: &&Person| person.standing == Standing::Banned;
-        let is_banned = self.state.people.get(user).filter(banned).is_some();
+        let other = self.state.people.get(user).filter(banned);
         if self.state.direct {
             // They are back at once: there is nobody else who could let them in.
             let back = Kind::Join {
@@ -206,10 +216,12 @@ impl Desk<'_> {
                 role: Role::Member,
                 history: self.state.settings.history,
             };
-            return Ok(is_banned.then_some(back));
+            return Ok(other.map(|_| back));
         }
         self.check(me, Permission::Ban)?;
-        Ok(is_banned.then_some(Kind::Unban { user: user.clone() }))
+        let Some(other) = other else { return Ok(None) };
+        self.check_above(me, other)?;
+        Ok(Some(Kind::Unban { user: user.clone() }))
     }
 
     pub(super) fn mute(
@@ -228,8 +240,10 @@ impl Desk<'_> {
 
     pub(super) fn unmute(&self, me: &Person, user: &Arc<str>) -> Result<Option<Kind>, ChatError> {
         self.check(me, Permission::Mute)?;
-        let muted = self.state.people.get(user).is_some_and(|other| other.muted_until.is_some());
-        Ok(muted.then_some(Kind::Unmute { user: user.clone() }))
+        let muted = |person: &&Person| person.muted_until.is_some();
+        let Some(other) = self.state.people.get(user).filter(muted) else { return Ok(None) };
+        self.check_above(me, other)?;
+        Ok(Some(Kind::Unmute { user: user.clone() }))
     }
 
     pub(super) fn close(&self, me: &Person) -> Result<Kind, ChatError> {

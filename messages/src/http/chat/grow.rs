@@ -23,6 +23,20 @@ pub(super) async fn grow(
     txn: String,
     body: Body,
 ) -> Answer {
+    let grown = tokio::spawn(begin(app, user, name, txn, body)).await;
+    grown.unwrap_or_else(|error| {
+        tracing::error!(%error, "a message has stopped growing");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "see the log"))
+    })
+}
+
+async fn begin(
+    app: App,
+    user: Arc<str>,
+    name: ConversationName,
+    txn: String,
+    body: Body,
+) -> Answer {
     let message = NewMessage { txn: Some(txn), streaming: true, ..NewMessage::default() };
     let begun = app.chat.send(&user, &name, message).await?;
     let id = MessageId { conversation: name, position: begun.message.position };
@@ -31,12 +45,7 @@ pub(super) async fn grow(
         let message = app.chat.message(&user, &id).await?;
         return Ok(sent(&Sent { message, ..begun }));
     }
-    let growth = Growth { app, user, id, bytes: 0 };
-    let grown = tokio::spawn(growth.run(body)).await;
-    grown.unwrap_or_else(|error| {
-        tracing::error!(%error, "a message has stopped growing");
-        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "see the log"))
-    })
+    Growth { app, user, id, bytes: 0 }.run(body).await
 }
 
 struct Growth {

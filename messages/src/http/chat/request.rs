@@ -3,7 +3,7 @@
 use super::super::{App, problem::Problem};
 use crate::{
     auth::Principal,
-    chat::{ChatError, ConversationName, MessageId},
+    chat::{ChatError, ConversationName, MessageId, user},
     limits::CHAT_BODY_BYTES_MAX,
 };
 use axum::{
@@ -27,7 +27,9 @@ pub(in crate::http) fn user_of(app: &App, principal: &Principal) -> Result<Arc<s
                       AUTH_SECRET (openssl rand -hex 32), and `messages token --sub NAME` makes tokens";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_users", detail));
     }
-    Ok(principal.user()?.into())
+    let name = principal.user()?;
+    // Names that begin with @ stand for others than users.
+    Ok(user(name)?.into())
 }
 
 impl FromRequestParts<App> for Caller {

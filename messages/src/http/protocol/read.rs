@@ -156,6 +156,9 @@ impl<'a> Reader<'a> {
                 () = tokio::time::sleep_until(until) => return Ok(()),
             }
             self.status = self.app.streams.status(self.channel()).await?;
+            if self.cursor.reach_end().is_some_and(|end| end.bytes <= self.cursor.position()) {
+                return Err(StreamError::AccessEnded.into());
+            }
         }
         Ok(())
     }
@@ -186,6 +189,15 @@ impl<'a> Reader<'a> {
         response
     }
 
+    /// The end of the stream, or of what may be read of it.
+    fn reachable(&self) -> Status {
+        let is_before = |end: &Offset| end.bytes < self.status.tail.bytes;
+        match self.cursor.reach_end().filter(is_before) {
+            Some(tail) => Status { tail, closed: None },
+            None => self.status,
+        }
+    }
+
     /// What there is, up to a cap.
     async fn content(
         self,
@@ -194,7 +206,7 @@ impl<'a> Reader<'a> {
         reading: Reading,
     ) -> Result<Response, Problem> {
         let (channel, from) = (self.channel(), self.cursor.position());
-        let Status { tail, closed } = self.status;
+        let Status { tail, closed } = self.reachable();
         let end = if tail.bytes - from <= RESPONSE_BYTES_MAX {
             tail
         } else {

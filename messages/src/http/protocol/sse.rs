@@ -157,7 +157,7 @@ impl Events {
         let from = part.end.bytes - part.bytes.len() as u64;
         let reader = FrameReader::Events { cursor };
         let (last, held) = ((part.last, closed), held_key(&self.held));
-        let key = FrameKey { from, to: part.end, last, reader, held };
+        let key = FrameKey { from, to: part.end, last, reader, erasures: part.erasures, held };
         let (encoding, held, begin) = (self.encoding, &self.held, self.at);
         let encode = || {
             let content = joined(held, &part.bytes);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub(super) fn key(part: &Part, held: &[u8]) -> FrameKey {
     let from = part.end.bytes - part.bytes.len() as u64;
     let (last, reader) = ((false, false), FrameReader::Socket);
-    FrameKey { from, to: part.end, last, reader, held: held_key(held) }
+    FrameKey { from, to: part.end, last, reader, erasures: part.erasures, held: held_key(held) }
 }
 
 /// The shared half of the frame for what was `held` back and `part`: as much of it as is whole. No
@@ -115,7 +115,7 @@ mod tests {
             for (record, pair) in cuts.windows(2).enumerate() {
                 let end = Offset { records: record as u64 + 1, bytes: pair[1] as u64 };
                 let piece = Bytes::copy_from_slice(&bytes[pair[0]..pair[1]]);
-                let part = Part { bytes: piece, end, last: false, closed: None };
+                let part = Part { bytes: piece, end, last: false, closed: None, erasures: 0 };
                 let frame = encode(Encoding::Text, &held, &part);
                 let wait = (end.bytes - frame.reaches.bytes) as usize;
                 held = bytes[pair[1] - wait..pair[1]].to_vec();

@@ -238,8 +238,9 @@ impl Subscription {
         }
         let first = part.bytes.split_to(SOCKET_DATA_BYTES_MAX);
         let end = before(part.end, part.bytes.len() as u64);
+        let erasures = part.erasures;
         self.rest = Some(Box::new(part));
-        Part { bytes: first, end, last: false, closed: None }
+        Part { bytes: first, end, last: false, closed: None, erasures }
     }
 
     fn data(&mut self, part: &Part) -> Turn {

@@ -39,7 +39,7 @@ macro_rules! page {
                 - (SELECT COUNT(*) FROM messages AS m
                     WHERE m.conversation = page.name AND m.position > page.seen
                     AND m.deleted IS NOT NULL AND m.counted = 1) AS unread,
-                (SELECT COUNT(*) FROM mentions AS m WHERE m.participant = $1
+                (SELECT COUNT(DISTINCT m.position) FROM mentions AS m WHERE m.participant = $1
                     AND m.conversation = page.name AND m.position > page.seen)
                 + (SELECT COUNT(*) FROM mentions AS m WHERE m.participant = '@all'
                     AND m.conversation = page.name AND m.position > page.seen) AS mentions

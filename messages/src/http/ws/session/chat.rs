@@ -6,7 +6,7 @@ use crate::http::{
     problem::Problem,
     ws::{
         act, answer,
-        chat_request::ChatRequest,
+        chat_request::{ChatRequest, Deed},
         chatting::{Chatting, Told},
         label::Label,
         request::{Request, Subscribe},
@@ -68,6 +68,9 @@ impl Session {
             ChatRequest::Typing { id, conversation, on } => chatting.typing(id, conversation, on),
             ChatRequest::Presence { id, watch } => chatting.watch(id, watch),
             ChatRequest::Act(act) => {
+                if matches!(act.deed, Deed::Send { .. }) {
+                    self.app.auth.message(&self.principal)?;
+                }
                 let (chat, principal) = (self.app.chat.clone(), self.principal.clone());
                 self.writes.push(act.bytes, act::begin(chat, act, principal));
             }
