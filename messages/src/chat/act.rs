@@ -173,13 +173,17 @@ impl Chat {
             self.streams.settled().await?;
             return Ok(Done { events, position });
         };
-        let erases = events
-            .iter()
-            .any(|(event, _)| matches!(event.kind, Kind::Delete { .. } | Kind::Closed));
+        let erases = |(event, _): &(Arc<Event>, Offset)| {
+            matches!(event.kind, Kind::Delete { .. } | Kind::Trim { .. } | Kind::Closed)
+        };
+        let erases = events.iter().any(erases);
         self.streams.appended(pending).await?;
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
+            // The flusher says this, too, unless it could not know whether what it wrote was taken.
+            let low = conversation.live().state.low;
+            conversation.channel().set_low(low);
         }
         Ok(Done { events, position })
     }

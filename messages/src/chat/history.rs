@@ -358,7 +358,9 @@ impl Chat {
     /// There are no words, or too many; the user does not take part.
     pub async fn search(&self, user: &str, wanted: &Found) -> Result<Vec<MessageView>, ChatError> {
         let words: Vec<String> = wanted.text.split_whitespace().map(str::to_owned).collect();
-        if words.is_empty() || words.len() > SEARCH_WORDS_MAX {
+        // As the database will take them apart.
+        let terms = wanted.text.split(|c: char| !c.is_alphanumeric()).filter(|t| !t.is_empty());
+        if words.is_empty() || words.len().max(terms.count()) > SEARCH_WORDS_MAX {
             return Err(ChatError::Invalid(format!("q must have 1 to {SEARCH_WORDS_MAX} words")));
         }
         match &wanted.conversation {
@@ -404,15 +406,16 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<Vec<ReportView>, ChatError> {
         let conversation = self.conversation(name).await?;
-        {
+        let check = || {
             let live = conversation.live();
             let person = live.state.insider(user)?;
-            if !live.state.may(person, Permission::Reports) {
-                return Err(ChatError::Forbidden(Permission::Reports));
-            }
-        }
+            let may = live.state.may(person, Permission::Reports);
+            if may { Ok(()) } else { Err(ChatError::Forbidden(Permission::Reports)) }
+        };
+        check()?;
         self.wait(false).await?;
         let reports = self.store.reports(name.as_str(), REPORTS_MAX).await?;
+        check()?;
         Ok(reports.into_iter().map(|report| ReportView::of(name, report)).collect())
     }
 }

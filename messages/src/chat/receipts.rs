@@ -63,8 +63,17 @@ pub(super) struct Receipts {
     clock: Arc<dyn Clock>,
     waiting: Mutex<Waiting>,
     news: Notify,
-    /// The last round that is over, and whether all went well.
-    written: watch::Sender<(u64, bool)>,
+    /// The last round that is over.
+    written: watch::Sender<Written>,
+}
+
+/// How far marks are written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    /// The last round that is over.
+    last: u64,
+    /// The last one that went wrong.
+    failed: u64,
 }
 
 #[derive(Default)]
@@ -82,7 +91,7 @@ impl Receipts {
             clock,
             waiting: Mutex::new(waiting),
             news: Notify::new(),
-            written: watch::Sender::new((0, true)),
+            written: watch::Sender::default(),
         }
     }
 
@@ -127,9 +136,9 @@ impl Receipts {
     /// Waits until the marks of `round` are durable. Cancel safe.
     pub async fn durable(&self, round: u64) -> Result<(), ChatError> {
         let mut written = self.written.subscribe();
-        let over = written.wait_for(|(last, _)| *last >= round).await;
-        match over.map(|over| over.1) {
-            Ok(true) => Ok(()),
+        let over = written.wait_for(|written| written.last >= round).await;
+        match over.map(|over| over.failed) {
+            Ok(failed) if failed < round => Ok(()),
             _ => Err(StreamError::JournalFailed.into()),
         }
     }
@@ -170,7 +179,10 @@ impl Receipts {
                 }
             }
         }
-        self.written.send_replace((round, all_well));
+        self.written.send_modify(|written| {
+            written.last = round;
+            written.failed = if all_well { written.failed } else { round };
+        });
     }
 
     async fn write(&self, marks: &[(Key, (Arc<Conversation>, Marks))]) -> Result<(), ChatError> {

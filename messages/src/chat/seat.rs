@@ -155,6 +155,12 @@ impl Seat {
         frame
     }
 
+    /// Those who are watched.
+    #[must_use]
+    pub fn watched(&self) -> Vec<String> {
+        self.watched.iter().map(|user| user.to_string()).collect()
+    }
+
     /// Or no more.
     pub fn look_away(&mut self, name: &ConversationName) {
         if let Some(conversation) = self.conversations.remove(name) {

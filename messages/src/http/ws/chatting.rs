@@ -197,6 +197,13 @@ impl Chatting {
     /// Looks away from one that is read no more.
     pub fn ended(&mut self, name: ConversationName, why: Why) -> Option<Told> {
         self.seat.look_away(&name);
+        if matches!(why, Why::NoAccess) {
+            // Some of those who are watched may have been known from there alone.
+            let watched = self.seat.watched();
+            if !watched.is_empty() {
+                self.watch(None, watched);
+            }
+        }
         match (why, &mut self.mode) {
             (Why::NoAccess, Mode::Follows(known) | Mode::Plain(known)) => {
                 if known.remove(&name) {

@@ -50,7 +50,7 @@ pub(super) const REVISIONS: &str = "SELECT rev, text, source, created FROM messa
         WHERE conversation = $1 AND target = $2 AND kind <> 'part'
     UNION ALL SELECT rev, text, source, created FROM messages
         WHERE conversation = $1 AND position = $2 AND rev = 0 AND deleted IS NULL
-    ORDER BY rev";
+    ORDER BY rev LIMIT 1000";
 
 pub(super) const REPORTS: &str = "SELECT position, participant, reason, created FROM reports
     WHERE conversation = $1 ORDER BY created DESC, position DESC, participant LIMIT $2";
