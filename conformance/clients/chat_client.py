@@ -124,11 +124,11 @@ async def chat():
         await alice.event(name, type="message", text="missed")
         await alice.until("caught_up", lambda frame: frame["sub"] == name)
 
-        # Who does not take part gets nothing.
+        # Who does not take part in a direct one is not even told that it is there.
         await carol.until("hello")
         await carol.send(type="subscribe", sub="x", conversation=name)
         refused = await carol.until("error")
-        assert refused["code"] == "not_a_participant" and refused["sub"] == "x", refused
+        assert refused["code"] == "conversation_not_found" and refused["sub"] == "x", refused
 
 
 asyncio.run(chat())
