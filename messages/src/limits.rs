@@ -427,7 +427,7 @@ pub const MESSAGES_MAX: u32 = 1_000;
 pub const CHAT_BODY_BYTES_MAX: usize = 256 << 10;
 
 /// What a message may grow to.
-pub const GROWN_TEXT_BYTES_MAX: usize = 1 << 20;
+pub const GROWN_TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// Of a message that grows, this much is a part of its own.
 pub const PART_BYTES_MAX: usize = 4 << 10;
@@ -451,4 +451,4 @@ pub const PARTICIPANTS_AT_ONCE_MAX: usize = 2_000;
 pub const MESSAGES_BYTES_MAX: usize = 8 << 20;
 
 /// Messages that are read from the tables at once, so that large ones are not too many.
-pub const MESSAGES_AT_ONCE: u32 = 64;
+pub const MESSAGES_AT_ONCE: u32 = 256;

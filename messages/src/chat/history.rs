@@ -46,7 +46,7 @@ pub struct Wanted {
 
 /// What somebody looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Search {
     /// In which conversation; `None` for all of theirs.
     pub conversation: Option<ConversationName>,
     /// Words.
@@ -72,6 +72,45 @@ impl Seen {
     fn check(&self, user: &str) -> Result<(), ChatError> {
         let person = self.conversation.member(user)?;
         if person.since == self.since { Ok(()) } else { Err(ChatError::NotAParticipant) }
+    }
+}
+
+/// Messages that are read in parts, so that large ones are not too many at once.
+struct Pages {
+    query: MessageQuery,
+    /// How many are still wanted.
+    left: u32,
+    bytes: usize,
+    found: Vec<StoredMessage>,
+}
+
+impl Pages {
+    fn new(query: MessageQuery) -> Self {
+        Self { left: query.limit, query, bytes: 0, found: Vec::new() }
+    }
+
+    /// What to ask for next, if anything.
+    fn next(&mut self) -> Option<&MessageQuery> {
+        if self.left == 0 || self.bytes >= MESSAGES_BYTES_MAX {
+            return None;
+        }
+        self.query.limit = self.left.min(MESSAGES_AT_ONCE);
+        Some(&self.query)
+    }
+
+    /// Takes what has come of that, and lets `on` move the query behind the last of it.
+    fn take(
+        &mut self,
+        part: Vec<StoredMessage>,
+        on: impl FnOnce(&mut MessageQuery, &StoredMessage),
+    ) {
+        let is_whole = part.len() == self.query.limit as usize;
+        self.left = if is_whole { self.left - self.query.limit } else { 0 };
+        self.bytes += part.iter().map(|message| message.text.len()).sum::<usize>();
+        if let Some(last) = part.last() {
+            on(&mut self.query, last);
+        }
+        self.found.extend(part);
     }
 }
 
@@ -110,7 +149,7 @@ impl Chat {
         after: Option<&ConversationName>,
         limit: u32,
     ) -> Result<Vec<ConversationView>, ChatError> {
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         let after = after.map(ConversationName::as_str);
         let listed = self.store.conversations_of(user, standing, after, limit).await?;
         Ok(listed.into_iter().map(ConversationView::listed).collect())
@@ -139,7 +178,7 @@ impl Chat {
             }
         };
         // Also how far they are, which is in another stream.
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         let listed = self.store.conversation_of(user, standing, name.as_str()).await?;
         listed.map(ConversationView::listed).ok_or(ChatError::NotAParticipant)
     }
@@ -149,7 +188,7 @@ impl Chat {
     /// # Errors
     /// The store does not answer.
     pub async fn unread(&self, user: &str) -> Result<Vec<UnreadView>, ChatError> {
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         let standing = Standing::Member;
         let listed =
             self.store.conversations_of(user, standing, None, LIST_CONVERSATIONS_MAX).await?;
@@ -209,27 +248,22 @@ impl Chat {
     }
 
     /// As many as were asked for, or fewer where they are large. They are read in parts.
-    async fn page(&self, mut query: MessageQuery) -> Result<Vec<StoredMessage>, ChatError> {
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        let mut left = query.limit;
-        while left > 0 && bytes < MESSAGES_BYTES_MAX {
-            query.limit = left.min(MESSAGES_AT_ONCE);
-            let part = self.store.messages(&query).await?;
-            let Some(last) = part.last().map(|last| last.target.position) else { break };
+    async fn page(&self, query: MessageQuery) -> Result<Vec<StoredMessage>, ChatError> {
+        let on = |query: &mut MessageQuery, last: &StoredMessage| {
+            let last = last.target.position;
             if query.descending {
                 query.before = Some(last);
             } else {
                 query.after = last;
             }
-            let is_last = part.len() < query.limit as usize;
-            (left, query.skip) = (left - part.len() as u32, 0);
-            bytes += part.iter().map(|message| message.text.len()).sum::<usize>();
-            found.extend(part);
-            if is_last {
-                break;
-            }
+            query.skip = 0;
+        };
+        let mut pages = Pages::new(query);
+        while let Some(query) = pages.next() {
+            let part = self.store.messages(query).await?;
+            pages.take(part, on);
         }
-        Ok(found)
+        Ok(pages.found)
     }
 
     /// Half of them up to a position, the others behind it.
@@ -267,19 +301,18 @@ impl Chat {
         user: &str,
         found: Vec<StoredMessage>,
     ) -> Result<Vec<MessageView>, ChatError> {
-        let mut by_conversation: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
-        for message in &found {
+        // Which of them are of each conversation, by position.
+        let mut places: BTreeMap<Arc<str>, BTreeMap<u64, usize>> = BTreeMap::new();
+        for (index, message) in found.iter().enumerate() {
             let Target { conversation, position } = &message.target;
-            by_conversation.entry(conversation.clone()).or_default().push(*position);
+            places.entry(conversation.clone()).or_default().insert(*position, index);
         }
         let mut views: Vec<MessageView> = found.into_iter().map(MessageView::stored).collect();
-        for (conversation, positions) in by_conversation {
+        for (conversation, places) in places {
+            let positions: Vec<u64> = places.keys().copied().collect();
             for reaction in self.store.reactions(&conversation, &positions, user).await? {
-                let is_it = |view: &&mut MessageView| {
-                    view.position == reaction.position && view.conversation == conversation
-                };
-                if let Some(view) = views.iter_mut().find(is_it) {
-                    view.react(reaction);
+                if let Some(index) = places.get(&reaction.position) {
+                    views[*index].react(reaction);
                 }
             }
         }
@@ -347,16 +380,22 @@ impl Chat {
     /// # Errors
     /// The store does not answer.
     pub async fn inbox(&self, user: &str, wanted: &Wanted) -> Result<Vec<MessageView>, ChatError> {
-        self.wait(false).await?;
-        let found = self.store.inbox(user, &wanted.query("".into(), 0)?).await?;
-        self.with_reactions(user, found).await
+        self.wait_for_all_tables().await?;
+        // What belongs to several conversations goes on by number.
+        let on = |query: &mut MessageQuery, _: &StoredMessage| query.skip += query.limit;
+        let mut pages = Pages::new(wanted.query("".into(), 0)?);
+        while let Some(query) = pages.next() {
+            let part = self.store.inbox(user, query).await?;
+            pages.take(part, on);
+        }
+        self.with_reactions(user, pages.found).await
     }
 
     /// Messages that hold some words.
     ///
     /// # Errors
     /// There are no words, or too many; the user does not take part.
-    pub async fn search(&self, user: &str, wanted: &Found) -> Result<Vec<MessageView>, ChatError> {
+    pub async fn search(&self, user: &str, wanted: &Search) -> Result<Vec<MessageView>, ChatError> {
         let words: Vec<String> = wanted.text.split_whitespace().map(str::to_owned).collect();
         // As the database will take them apart.
         let terms = wanted.text.split(|c: char| !c.is_alphanumeric()).filter(|t| !t.is_empty());
@@ -365,7 +404,7 @@ impl Chat {
         }
         match &wanted.conversation {
             Some(name) => drop(self.seen(user, name).await?),
-            None => self.wait(false).await?,
+            None => self.wait_for_all_tables().await?,
         }
         let query = SearchQuery {
             user: user.to_owned(),
@@ -413,7 +452,7 @@ impl Chat {
             if may { Ok(()) } else { Err(ChatError::Forbidden(Permission::Reports)) }
         };
         check()?;
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         let reports = self.store.reports(name.as_str(), REPORTS_MAX).await?;
         check()?;
         Ok(reports.into_iter().map(|report| ReportView::of(name, report)).collect())

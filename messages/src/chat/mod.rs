@@ -39,7 +39,7 @@ pub use conversation::Conversation;
 pub use decide::{Action, EVERYBODY, Imported, NewMessage};
 pub use error::ChatError;
 pub use event::{Attachment, Event, Extra, Kind, Message};
-pub use history::{Found, Wanted};
+pub use history::{Search, Wanted};
 pub use hub::{Letters, Mailbox, Notice};
 pub use name::{ConversationName, MessageId, user};
 pub use people::Mark;
@@ -167,7 +167,7 @@ impl Chat {
         settled.map_err(|_| StreamError::Overloaded)??;
         // Nobody but this server writes to it, and it does so only once it is loaded. So what is
         // visible now is all there is, and then the tables have it; and how far everybody is.
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         let stored = self.store.conversation(name.as_str()).await?;
         let stored = stored.filter(|stored| !stored.closed).ok_or(ChatError::NotFound)?;
         let mut state = state_of(stored);
@@ -177,19 +177,19 @@ impl Chat {
         Ok(Arc::new(Conversation::new(name.clone(), channel, state)))
     }
 
-    /// Waits until the tables say all that is visible, unless they do.
-    async fn wait(&self, all_there: bool) -> Result<(), ChatError> {
-        if all_there {
-            return Ok(());
-        }
+    /// Waits until the tables say everything that was answered until now.
+    async fn wait_for_all_tables(&self) -> Result<(), ChatError> {
         let most = Duration::from_millis(TABLES_WAIT_MS_MAX);
         let waited = tokio::time::timeout(most, self.streams.all_stored(true)).await;
         waited.map_err(|_| StreamError::StoreUnavailable.into())
     }
 
-    /// Waits until the tables say everything of a conversation that was answered until now.
+    /// As [`Chat::wait_for_all_tables`], for what concerns one conversation.
     async fn wait_for_tables(&self, conversation: &Conversation) -> Result<(), ChatError> {
-        self.wait(conversation.channel().is_stored()).await
+        if conversation.channel().is_stored() {
+            return Ok(());
+        }
+        self.wait_for_all_tables().await
     }
 
     /// Unloads conversations that nobody has used for a while and that the tables know as they are.

@@ -30,8 +30,7 @@ impl Project for Projection {
             return;
         }
         let Some(name) = ConversationName::of_stream(&flush.stream.name) else { return };
-        let mut writer =
-            Writer { stream: flush.stream.id, writes: Vec::new(), head: None, end: Offset::ZERO };
+        let mut writer = Writer { stream: flush.stream.id, writes: Vec::new(), head: None };
         for chunk in &flush.chunks {
             each::<Event>(chunk, |event, place, from, end| writer.take(&event, place, from, end));
         }
@@ -91,7 +90,6 @@ struct Writer {
     stream: StreamId,
     writes: Vec<ChatWrite>,
     head: Option<(u64, u64)>,
-    end: Offset,
 }
 
 impl Writer {
@@ -101,7 +99,7 @@ impl Writer {
             Kind::Message(message) => message.n,
             _ => n,
         };
-        (self.head, self.end) = (Some((event.position, n)), end);
+        self.head = Some((event.position, n));
         let conversation = event.conversation.clone();
         let target = |position: u64| Target { conversation: event.conversation.clone(), position };
         let at_ms = event.created;

@@ -132,7 +132,7 @@ impl Chat {
         if users.len() > PRESENCE_WATCHERS_MAX {
             return Err(ChatError::TooMany("watch: at most 500 users"));
         }
-        self.wait(false).await?;
+        self.wait_for_all_tables().await?;
         Ok(self.store.acquainted(user, users).await?)
     }
 }

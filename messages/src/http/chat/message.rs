@@ -3,7 +3,7 @@
 use super::{
     super::{App, problem::Problem},
     forms::{EditForm, ReportForm},
-    request::{Answer, Caller, Form, Named, OfMessage, answer},
+    request::{Answer, ByName, Caller, Form, Named, OfMessage, answer},
 };
 use crate::chat::{Action, Done, MessageId};
 use axum::{
@@ -12,7 +12,6 @@ use axum::{
     response::IntoResponse,
 };
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// Where a conversation is after something was done in it.
 #[derive(Serialize)]
@@ -83,9 +82,7 @@ pub(super) async fn reactions(
     Ok(answer(&app.chat.reactors(&caller.user, &id).await?))
 }
 
-type WithReaction = Named<HashMap<String, String>>;
-
-fn reaction(Named(mut named): WithReaction) -> String {
+fn reaction(Named(mut named): ByName) -> String {
     named.remove("reaction").unwrap_or_default()
 }
 
@@ -93,7 +90,7 @@ pub(super) async fn react(
     State(app): State<App>,
     caller: Caller,
     OfMessage(id): OfMessage,
-    named: WithReaction,
+    named: ByName,
 ) -> Answer {
     act(&app, &caller, &id, Action::React { reaction: reaction(named) }).await
 }
@@ -102,7 +99,7 @@ pub(super) async fn unreact(
     State(app): State<App>,
     caller: Caller,
     OfMessage(id): OfMessage,
-    named: WithReaction,
+    named: ByName,
 ) -> Answer {
     act(&app, &caller, &id, Action::Unreact { reaction: reaction(named) }).await
 }

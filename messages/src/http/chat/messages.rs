@@ -11,8 +11,8 @@ use super::{
     request::{Answer, Caller, Form, InConversation, Named, answer},
 };
 use crate::{
-    chat::{ConversationName, Found, MessageView, Sent},
-    limits::{MESSAGES_MAX, SEARCH_RESULTS_DEFAULT},
+    chat::{ConversationName, MessageView, Search, Sent},
+    limits::{MESSAGES_AT_ONCE, SEARCH_RESULTS_DEFAULT},
 };
 use axum::{body::Body, extract::State, http::Uri};
 use serde::Serialize;
@@ -108,13 +108,13 @@ pub(super) async fn search_all(State(app): State<App>, caller: Caller, uri: Uri)
     Ok(answer(&app.chat.search(&caller.user, &looked_for(&uri, None)?).await?))
 }
 
-fn looked_for(uri: &Uri, conversation: Option<ConversationName>) -> Result<Found, Problem> {
+fn looked_for(uri: &Uri, conversation: Option<ConversationName>) -> Result<Search, Problem> {
     let [text, limit, before] = parameters(uri, ["q", "limit", "before"])?;
     let missing = || Problem::bad_request("bad_parameter", "q: which words?");
-    let most = u64::from(MESSAGES_MAX);
+    let most = u64::from(MESSAGES_AT_ONCE);
     let limit = number("limit", limit, u64::from(SEARCH_RESULTS_DEFAULT), most)? as u32;
     let (text, before) = (text.ok_or_else(missing)?.into_owned(), count("before", before)?);
-    Ok(Found { conversation, text, before, limit })
+    Ok(Search { conversation, text, before, limit })
 }
 
 pub(super) async fn reports(

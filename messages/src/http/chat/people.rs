@@ -44,6 +44,12 @@ async fn change(
     Ok(view.map_or_else(|| StatusCode::NO_CONTENT.into_response(), |view| answer(&view)))
 }
 
+/// Does `action` in a conversation of which there is nothing to show then.
+async fn act(app: &App, caller: &Caller, name: &str, action: Action) -> Answer {
+    app.chat.act(&caller.user, &name.parse()?, action).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 fn other(text: &str) -> Result<Arc<str>, super::super::problem::Problem> {
     Ok(user(text)?.into())
 }
@@ -64,9 +70,7 @@ pub(super) async fn remove(
     caller: Caller,
     Named((name, user)): NameAndUser,
 ) -> Answer {
-    let name: ConversationName = name.parse()?;
-    app.chat.act(&caller.user, &name, Action::Remove { user: other(&user)? }).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    act(&app, &caller, &name, Action::Remove { user: other(&user)? }).await
 }
 
 pub(super) async fn join(
@@ -83,8 +87,7 @@ pub(super) async fn leave(
     caller: Caller,
     InConversation(name): InConversation,
 ) -> Answer {
-    app.chat.act(&caller.user, &name, Action::Remove { user: caller.user.clone() }).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    act(&app, &caller, name.as_str(), Action::Remove { user: caller.user.clone() }).await
 }
 
 pub(super) async fn ban(
@@ -103,9 +106,7 @@ pub(super) async fn unban(
     caller: Caller,
     Named((name, user)): NameAndUser,
 ) -> Answer {
-    let name: ConversationName = name.parse()?;
-    app.chat.act(&caller.user, &name, Action::Unban { user: other(&user)? }).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    act(&app, &caller, &name, Action::Unban { user: other(&user)? }).await
 }
 
 pub(super) async fn mute(
@@ -124,9 +125,7 @@ pub(super) async fn unmute(
     caller: Caller,
     Named((name, user)): NameAndUser,
 ) -> Answer {
-    let name: ConversationName = name.parse()?;
-    app.chat.act(&caller.user, &name, Action::Unmute { user: other(&user)? }).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    act(&app, &caller, &name, Action::Unmute { user: other(&user)? }).await
 }
 
 pub(super) async fn typing(

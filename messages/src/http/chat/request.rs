@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The user who asks.
 pub(in crate::http) struct Caller {
@@ -55,6 +55,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Named<T> {
     }
 }
 
+/// All that stands in the path.
+pub(super) type ByName = Named<HashMap<String, String>>;
+
 /// The conversation that stands first in the path.
 pub(super) struct InConversation(pub ConversationName);
 
@@ -62,9 +65,7 @@ impl FromRequestParts<App> for InConversation {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Named(named) =
-            Named::<std::collections::HashMap<String, String>>::from_request_parts(parts, app)
-                .await?;
+        let Named(named) = ByName::from_request_parts(parts, app).await?;
         let name = named.get("name").ok_or(ChatError::BadName)?;
         Ok(Self(name.parse()?))
     }
@@ -77,9 +78,7 @@ impl FromRequestParts<App> for OfMessage {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Named(named) =
-            Named::<std::collections::HashMap<String, String>>::from_request_parts(parts, app)
-                .await?;
+        let Named(named) = ByName::from_request_parts(parts, app).await?;
         let id = named.get("message").ok_or(ChatError::BadMessageId)?;
         let id: MessageId = id.parse()?;
         if named.get("name").is_some_and(|name| name != id.conversation.as_str()) {
