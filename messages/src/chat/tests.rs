@@ -125,15 +125,9 @@ impl Play {
             messages.iter_mut().filter(|known| known.position == target).for_each(change);
         };
         match &event.kind {
-            Kind::Message(message) => self.messages.push(Known {
-                position: event.position,
-                source: event.source.clone(),
-                rev: 0,
-                counted: message.counts(),
-                in_thread: message.thread.is_some(),
-                deleted: false,
-                streaming: false,
-            }),
+            Kind::Message(message) => {
+                self.messages.push(super::conversation::known(event, message));
+            }
             Kind::Edit(edit) => known(&mut self.messages, edit.target, |known| known.rev += 1),
             Kind::Delete { target, .. } => {
                 known(&mut self.messages, *target, |known| known.deleted = true);

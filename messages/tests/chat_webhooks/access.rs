@@ -1,21 +1,18 @@
 //! Who may have and see which webhooks, and when they end.
 
 use crate::{
-    common::{Setup, TestServer, webhook::Webhook},
+    common::{Setup, TestServer, eventually, webhook::Webhook},
     on_both_databases,
     team::{acknowledge, all_done, callback, guarded, report, start, stored},
 };
 use http::Method;
 use serde_json::{Value, json};
 
-/// Stops the server, and looks into the database until it has only these subscriptions.
+/// Waits until the database has only these subscriptions, and stops the server.
 async fn until_ended(server: TestServer, left: i64) -> Setup {
-    // What ends them is done before the server stops, or after the next start.
-    let mut setup = server.stop().await;
-    while stored(&setup).await != left {
-        setup = setup.start().await.stop().await;
-    }
-    setup
+    let ended = async || (stored(server.setup()).await == left).then_some(());
+    eventually("the subscriptions end", ended).await;
+    server.stop().await
 }
 
 async fn whoever_goes_is_told_nothing_more(setup: Setup) {

@@ -138,7 +138,7 @@ pub async fn acknowledge(server: &TestServer, wake: &Value) -> Answer {
     report(server, callback(wake), &all_done(wake), token).await
 }
 
-/// How many subscriptions the database of a server has that does not run.
+/// How many subscriptions the database of a server has.
 pub async fn stored(setup: &Setup) -> i64 {
     let (url, sql) = (setup.url(), "SELECT count(*) FROM subscriptions");
     if url.starts_with("postgres") {

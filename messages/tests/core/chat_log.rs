@@ -1,5 +1,6 @@
 //! A conversation as its one writer sees it: events become records and, with them, writes.
 
+pub(super) use super::store_contract::on_both_databases;
 use super::store_contract::stream;
 use messages::{
     model::{
@@ -10,26 +11,6 @@ use messages::{
 };
 use serde_json::json;
 use std::{mem, sync::Arc};
-
-/// Runs a test of what chat keeps on both databases.
-macro_rules! on_both_databases {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test] async fn $name() {
-                let dir = tempfile::tempdir().unwrap();
-                let url = messages::store::default_url(dir.path());
-                super::$name(messages::store::open(&url).await.unwrap()).await
-            })*
-        }
-        mod postgres_store {
-            $(#[tokio::test] async fn $name() {
-                let url = crate::postgres::database().await;
-                super::$name(messages::store::open(&url).await.unwrap()).await
-            })*
-        }
-    };
-}
-pub(super) use on_both_databases;
 
 pub const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
 

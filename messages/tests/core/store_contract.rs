@@ -11,15 +11,9 @@ use messages::{
 use sqlx::Connection;
 use std::sync::Arc;
 
-/// Runs a test of the contract on all stores.
-macro_rules! on_every_store {
+/// Runs a test of what only databases do on both of them.
+macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test] async fn $name() {
-                let store = std::sync::Arc::new(crate::memory_store::MemoryStore::default());
-                super::$name(store).await
-            })*
-        }
         mod sqlite {
             $(#[tokio::test] async fn $name() {
                 let dir = tempfile::tempdir().unwrap();
@@ -33,6 +27,20 @@ macro_rules! on_every_store {
                 super::$name(messages::store::open(&url).await.unwrap()).await
             })*
         }
+    };
+}
+pub(super) use on_both_databases;
+
+/// Runs a test of the contract on all stores.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $name() {
+                let store = std::sync::Arc::new(crate::memory_store::MemoryStore::default());
+                super::$name(store).await
+            })*
+        }
+        $crate::store_contract::on_both_databases! { $($name),* }
     };
 }
 pub(super) use on_every_store;

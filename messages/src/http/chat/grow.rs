@@ -23,29 +23,21 @@ pub(super) async fn grow(
     txn: String,
     body: Body,
 ) -> Answer {
-    let grown = tokio::spawn(begin(app, user, name, txn, body)).await;
-    grown.unwrap_or_else(|error| {
+    let grown = tokio::spawn(async move {
+        let message = NewMessage { txn: Some(txn), streaming: true, ..NewMessage::default() };
+        let begun = app.chat.send(&user, &name, message).await?;
+        let id = MessageId { conversation: name, position: begun.message.position };
+        if begun.duplicate {
+            // With what it has grown to.
+            let message = app.chat.message(&user, &id).await?;
+            return Ok(sent(&Sent { message, ..begun }));
+        }
+        Growth { app, user, id, bytes: 0 }.run(body).await
+    });
+    grown.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a message has stopped growing");
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "see the log"))
     })
-}
-
-async fn begin(
-    app: App,
-    user: Arc<str>,
-    name: ConversationName,
-    txn: String,
-    body: Body,
-) -> Answer {
-    let message = NewMessage { txn: Some(txn), streaming: true, ..NewMessage::default() };
-    let begun = app.chat.send(&user, &name, message).await?;
-    let id = MessageId { conversation: name, position: begun.message.position };
-    if begun.duplicate {
-        // With what it has grown to.
-        let message = app.chat.message(&user, &id).await?;
-        return Ok(sent(&Sent { message, ..begun }));
-    }
-    Growth { app, user, id, bytes: 0 }.run(body).await
 }
 
 struct Growth {
