@@ -49,6 +49,7 @@ pub mod production;
 pub mod quota;
 pub mod recovery;
 pub mod server;
+pub mod shared_log;
 pub mod store;
 pub mod stream;
 pub mod subscription;

@@ -452,3 +452,24 @@ pub const MESSAGES_BYTES_MAX: usize = 8 << 20;
 
 /// Messages that are read from the tables at once, so that large ones are not too many.
 pub const MESSAGES_AT_ONCE: u32 = 256;
+
+/// How long whoever claims a cold name in the shared log may take to look into the database.
+pub const LOG_CLAIM_MS: u64 = 10_000;
+
+/// How long a name stays hot in the shared log after its last change is in the database.
+pub const LOG_HOT_MS: u64 = 600_000;
+
+/// Changes of a name that the shared log keeps although they are in the database, for nodes that come a
+/// little late.
+pub const LOG_KEPT_CHANGES: u64 = 64;
+
+/// Changes of at most so many bytes go with the wake-up that tells of them, so that nobody has to read
+/// them. More would fill the buffers of a node that is slow.
+pub const WAKE_BYTES_MAX: usize = 8192;
+
+/// After this another node takes over what one has taken to flush. Longer than a transaction of that
+/// one can last: see [`FLUSH_LEASE_MS`].
+pub const WORK_CLAIM_MS: u64 = 30_000;
+
+/// So long after a node has taken work it may still begin to write it, by the clock of the database.
+pub const FLUSH_LEASE_MS: u64 = 10_000;

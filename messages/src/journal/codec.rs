@@ -139,7 +139,8 @@ fn end_frame(start: usize, last: bool, out: &mut [u8]) {
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
+/// Appends the payload of one change, without a frame.
+pub fn encode_payload(stream: StreamId, change: &Change, out: &mut Vec<u8>) {
     match change {
         Change::Create(create) => encode_create(stream, create, out),
         Change::Append(append) => encode_append(stream, append, out),
@@ -248,6 +249,15 @@ pub fn decode(bytes: &[u8], tag: u64) -> Option<Found> {
     }
     let frame = decode_payload(&bytes[FRAME_HEAD_BYTES..size])?;
     Some(Found { frame, batch, last: length & LAST != 0, size })
+}
+
+/// What [`encode_payload`] has written; `None` for anything else.
+#[must_use]
+pub fn decode_change(payload: &[u8]) -> Option<(StreamId, Change)> {
+    match decode_payload(payload)? {
+        Frame::Change(stream, change) => Some((stream, change)),
+        Frame::Begin(..) | Frame::Seal => None,
+    }
 }
 
 fn decode_payload(payload: &[u8]) -> Option<Frame> {

@@ -104,7 +104,7 @@ pub enum InvalidName {
 
 /// The identity of one life of a stream. A name that is used anew gets a new one, so that nothing
 /// of an earlier life can be mistaken for the present one. Never reused, also not after a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
 /// Why a stream takes no more records.

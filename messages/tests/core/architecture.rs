@@ -114,6 +114,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
     ("clock", &[], &[]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
+    ("shared_log", &["journal", "model", "limits"], &["redis"]),
     ("journal", &["model", "limits"], &["crc32c", "memchr"]),
     ("admission", &["model", "limits"], &[]),
     ("budget", &["limits"], &[]),
