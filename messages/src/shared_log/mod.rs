@@ -9,8 +9,12 @@
 //! Nothing here decides what may happen to a stream, and nothing knows what a change means.
 
 mod codec;
+mod memory;
+mod terms;
 
 pub use codec::{decode, encode};
+pub use memory::{CallFault, Faults, MemoryLog, MemoryNode, WakeFault};
+pub use terms::Terms;
 
 use crate::model::{StreamId, StreamName};
 use bytes::Bytes;
@@ -130,6 +134,14 @@ pub enum Scope {
     Chat,
     /// All others.
     Streams,
+}
+
+impl Scope {
+    /// Where a name belongs.
+    #[must_use]
+    pub fn of(name: &StreamName) -> Self {
+        if name.in_chat().is_some() { Self::Chat } else { Self::Streams }
+    }
 }
 
 /// Everything that has something for the database at a moment; see [`SharedLog::unstored`].
