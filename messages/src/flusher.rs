@@ -237,7 +237,7 @@ fn next_batch(waiting: &mut VecDeque<Waiting>) -> Batch {
         let Some(next) = waiting.pop_front() else {
             break;
         };
-        let Some(mut flush) = next.channel.flush() else {
+        let Some(mut flush) = next.channel.flush(FLUSH_BYTES_MAX) else {
             batch.current.push(next);
             continue;
         };

@@ -36,6 +36,7 @@ pub mod channel;
 pub mod chat;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod committer;
 pub mod config;
 pub mod fetch;

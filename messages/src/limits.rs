@@ -473,3 +473,22 @@ pub const WORK_CLAIM_MS: u64 = 30_000;
 
 /// So long after a node has taken work it may still begin to write it, by the clock of the database.
 pub const FLUSH_LEASE_MS: u64 = 10_000;
+
+/// How long whoever asks something of a name may wait for the shared log before it is refused: longer
+/// than a restart of Redis takes, or a replica to take its place.
+pub const LOG_PATIENCE_MS: u64 = 5_000;
+
+/// Between two attempts to find out what the shared log has.
+pub const LOG_RETRY_MS: u64 = 25;
+
+/// What is read from the shared log at once.
+pub const LOG_READ_BYTES_MAX: usize = 4 << 20;
+
+/// Pieces of work that a node takes to flush at once.
+pub const WORK_TAKEN_MAX: usize = 4096;
+
+/// How often a node says that it lives.
+pub const NODE_BEAT_MS: u64 = 2_000;
+
+/// A node that has not said for so long that it lives is gone.
+pub const NODE_TTL_MS: u64 = 15_000;

@@ -62,6 +62,31 @@ impl Channel {
         self.expires_ms(0).is_some_and(|ms| ms <= now_ms) && !self.is_held()
     }
 
+    /// When other nodes have to be told that it goes away, where that is later than they know by more
+    /// than a little. They are taken to know it then.
+    #[must_use]
+    pub fn shares_expiry(&self) -> Option<u64> {
+        let Lifetime::Idle { secs } = self.lifetime else { return None };
+        let expires_ms = self.expires_ms(0)?;
+        let slack_ms = secs.saturating_mul(1000) / 32;
+        let known_ms = self.shared_expires_ms.load(Relaxed);
+        if expires_ms <= known_ms.saturating_add(slack_ms) {
+            return None;
+        }
+        self.shared_expires_ms.fetch_max(expires_ms, Relaxed);
+        Some(expires_ms)
+    }
+
+    /// Others say that it does not go away before `expires_ms`; 0 for nothing said.
+    pub fn hears_expiry(&self, expires_ms: u64) {
+        if let Lifetime::Idle { secs } = self.lifetime
+            && expires_ms > 0
+        {
+            self.shared_expires_ms.fetch_max(expires_ms, Relaxed);
+            self.touch(expires_ms.saturating_sub(secs.saturating_mul(1000)));
+        }
+    }
+
     /// What the row is to say.
     pub(super) fn row_expires_ms(&self) -> Option<u64> {
         self.expires_ms(self.slack_ms())

@@ -4,6 +4,7 @@ mod frame;
 mod inherited;
 mod lifetime;
 mod memory;
+mod shared;
 mod visible;
 mod window;
 
@@ -55,6 +56,8 @@ pub struct Channel {
     touched_ms: AtomicU64,
     /// When the row lets it go away; 0 for a row that does not say.
     stored_expires_ms: AtomicU64,
+    /// When other nodes let it go away, as far as they were told.
+    shared_expires_ms: AtomicU64,
     /// On the list of changed channels.
     noticed: AtomicBool,
     memory: Arc<WindowMemory>,
@@ -162,6 +165,7 @@ impl Channel {
             used_ms: AtomicU64::new(0),
             touched_ms: AtomicU64::new(touched_ms),
             stored_expires_ms: AtomicU64::new(expires_ms.unwrap_or(0)),
+            shared_expires_ms: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
             memory,
         }
@@ -324,9 +328,10 @@ impl Channel {
         Ok(true)
     }
 
-    /// What the flusher has to write next; `None` when the store has everything.
+    /// What the flusher has to write next, at most `bytes_max` bytes of content; `None` when the store
+    /// has everything.
     #[must_use]
-    pub fn flush(&self) -> Option<Flush> {
+    pub fn flush(&self, bytes_max: usize) -> Option<Flush> {
         let stream = StoredStream {
             id: self.id,
             name: self.name.clone(),
@@ -340,8 +345,10 @@ impl Channel {
             hidden: false,
             forks: 0,
             writers: Writers::default(),
+            version: 0,
         };
-        self.with_visible(|visible| visible.flush(stream, self.due_expires_ms()))
+        let due_ms = self.due_expires_ms();
+        self.with_visible(|visible| visible.flush(stream, due_ms, bytes_max))
     }
 
     /// The store has what `flush` says. At most `keep` bytes of what is stored stay in memory.

@@ -3,7 +3,6 @@
 use super::{Part, Status, window::Window};
 use crate::{
     admission::Over,
-    limits::FLUSH_BYTES_MAX,
     model::{
         Append, Change, ChatWrite, Chunk, CloseReason, Delete, Flush, Offset, Producer,
         StoredStream, Writer, Writers,
@@ -18,7 +17,7 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Visible {
     window: Window,
-    stored: Offset,
+    pub(super) stored: Offset,
     /// What lies before was to go away, and is gone.
     low: Offset,
     /// See [`Visible::erasures`].
@@ -30,45 +29,50 @@ pub(super) struct Visible {
     /// How its life ended. With [`Over::Hidden`] the content stays for others.
     over: Option<Over>,
     /// What the row of the store says; `None` while there is none.
-    row: Option<Row>,
+    pub(super) row: Option<Row>,
     /// What the store knows of writers.
-    stored_writers: Writers,
+    pub(super) stored_writers: Writers,
     /// Who wrote what the store does not know yet, and where that ends.
-    wrote: VecDeque<Wrote>,
+    pub(super) wrote: VecDeque<Wrote>,
     /// On the list of the flusher.
     dirty: bool,
     /// What the changes that wait for the flusher have taken from the budget.
     cost: usize,
     /// Rows of content added to the store and not merged yet.
     rows: u32,
+    /// Where nodes share a log: the last change there that is visible here.
+    pub(super) version: u64,
+    /// Once this is stored, what lies before it has to be read anew.
+    pub(super) erases: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Row {
+pub(super) struct Row {
     tail: Offset,
     tied: bool,
     closed: Option<CloseReason>,
     hidden: bool,
     expires_ms: Option<u64>,
+    version: u64,
 }
 
 impl Row {
-    fn of(stream: &StoredStream) -> Self {
-        let StoredStream { tail, tied, closed, hidden, expires_ms, .. } = *stream;
-        Self { tail, tied, closed, hidden, expires_ms }
+    pub(super) fn of(stream: &StoredStream) -> Self {
+        let StoredStream { tail, tied, closed, hidden, expires_ms, version, .. } = *stream;
+        Self { tail, tied, closed, hidden, expires_ms, version }
     }
 }
 
 #[derive(Debug)]
-struct Wrote {
-    end: Offset,
-    closes: bool,
-    writer: Writer,
+pub(super) struct Wrote {
+    pub(super) end: Offset,
+    pub(super) closes: bool,
+    pub(super) writer: Writer,
 }
 
 impl Wrote {
     /// Whether this belongs to a stream that ends at `tail` and is `closed`.
-    fn is_within(&self, tail: Offset, closed: bool) -> bool {
+    pub(super) fn is_within(&self, tail: Offset, closed: bool) -> bool {
         self.end.bytes < tail.bytes || (self.end == tail && (!self.closes || closed))
     }
 }
@@ -92,6 +96,8 @@ impl Visible {
             dirty: false,
             cost: 0,
             rows: 0,
+            version: stream.version,
+            erases: None,
         }
     }
 
@@ -182,17 +188,22 @@ impl Visible {
             return self.is_gone();
         };
         let hidden = self.over == Some(Over::Hidden);
-        let Self { tied, closed, .. } = *self;
-        let written = Row { tail: self.window.end(), tied, closed, hidden, ..row };
+        let Self { tied, closed, version, .. } = *self;
+        let written = Row { tail: self.window.end(), tied, closed, hidden, version, ..row };
         !self.is_gone() && row == written && expires_ms <= row.expires_ms && self.wrote.is_empty()
     }
 
-    /// What the store lacks, at most [`FLUSH_BYTES_MAX`] bytes at a time; `None` for nothing.
-    pub fn flush(&self, stream: StoredStream, expires_ms: Option<u64>) -> Option<Flush> {
+    /// What the store lacks, at most `bytes_max` bytes at a time; `None` for nothing.
+    pub fn flush(
+        &self,
+        stream: StoredStream,
+        expires_ms: Option<u64>,
+        bytes_max: usize,
+    ) -> Option<Flush> {
         if self.row_is_current(expires_ms) {
             return None;
         }
-        let chunks = self.window.chunks_from(self.stored, FLUSH_BYTES_MAX);
+        let chunks = self.window.chunks_from(self.stored, bytes_max);
         let tail = chunks.last().map_or(self.stored, Chunk::end);
         let complete = tail == self.window.end();
         let closed = self.closed.filter(|_| complete);
@@ -205,9 +216,11 @@ impl Visible {
                 closed,
                 hidden: self.over == Some(Over::Hidden),
                 writers: Writers { producers: HashMap::new(), seq },
+                version: self.version,
                 ..stream
             },
             from: self.row.map(|row| row.tail),
+            from_version: self.row.map_or(0, |row| row.version),
             chunks,
             producers: producers.into_iter().collect(),
             remove: self.is_gone(),
@@ -283,9 +296,15 @@ impl Visible {
     }
 
     /// Content that the store has may be another there: it is read from there from now on.
-    fn forget_stored(&mut self) {
+    pub(super) fn forget_stored(&mut self) {
         self.erasures += 1;
         self.window.forget(self.stored);
+    }
+
+    /// Goes on with what was known of readers.
+    pub(super) fn follow(&mut self, erasures: u64, low: Offset) {
+        self.erasures = erasures;
+        self.set_low(low);
     }
 
     /// How often content may have changed.

@@ -272,10 +272,12 @@ impl Play {
             hidden: false,
             forks: 0,
             writers: Writers::default(),
+            version: 0,
         };
         let mut flush = Flush {
             stream,
             from: None,
+            from_version: 0,
             chunks: vec![self.chunk()],
             producers: Vec::new(),
             remove: false,

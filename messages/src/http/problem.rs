@@ -260,6 +260,9 @@ impl From<StreamError> for Problem {
             StreamError::StoreUnavailable => {
                 problem(S::SERVICE_UNAVAILABLE, "database_unavailable", "try again later")
             }
+            StreamError::LogUnavailable => {
+                problem(S::SERVICE_UNAVAILABLE, "redis_unavailable", "try again later")
+            }
             StreamError::Damaged => problem(S::INTERNAL_SERVER_ERROR, "stream_damaged", ""),
             StreamError::Stopping => problem(S::SERVICE_UNAVAILABLE, "stopping", "try again later"),
         }

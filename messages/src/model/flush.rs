@@ -10,6 +10,8 @@ pub struct Flush {
     pub stream: StoredStream,
     /// Where the row ends now; `None` when there is none yet.
     pub from: Option<Offset>,
+    /// The version that the row has now; see [`StoredStream::version`].
+    pub from_version: u64,
     /// What goes between `from` and the tail of `stream`, each chunk a row.
     pub chunks: Vec<Chunk>,
     /// The producers that have written since the last step, as they are at its end.

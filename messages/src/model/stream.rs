@@ -166,6 +166,8 @@ pub struct StoredStream {
     pub forks: u64,
     /// What is known of those who write to it.
     pub writers: Writers,
+    /// How many changes of its name came before, where nodes share a log; 0 where there is none.
+    pub version: u64,
 }
 
 impl StoredStream {
@@ -185,6 +187,7 @@ impl StoredStream {
             hidden: false,
             forks: 0,
             writers: Writers::default(),
+            version: 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod chat;
 mod list;
+mod nodes;
 mod postgres;
 mod rows;
 mod sql;
@@ -14,6 +15,7 @@ pub use chat::{
     StoredMessage, StoredReaction, StoredReport, StoredRevision, chat_reads,
 };
 pub use list::{StreamEntry, StreamList};
+pub use nodes::NodeStore;
 pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,
     SubscriptionWrite,
@@ -69,10 +71,10 @@ pub trait Store: StreamList + SubscriptionStore + Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A whole database: streams, subscriptions and chat.
-pub trait Database: Store + ChatStore {}
+/// A whole database: streams, subscriptions and chat, of one server or of several nodes.
+pub trait Database: Store + ChatStore + NodeStore {}
 
-impl<T: Store + ChatStore> Database for T {}
+impl<T: Store + ChatStore + NodeStore> Database for T {}
 
 /// What can go wrong with a database.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,9 @@ pub enum StoreError {
     /// The rows are not what this server wrote.
     #[error("stream {0:?} was changed in the database by somebody else")]
     Conflict(StreamId),
+    /// A flush of this node was held up for so long that others may have done it meanwhile.
+    #[error("this node was held up for too long")]
+    TooLate,
     /// A row that makes no sense.
     #[error("the database holds an invalid row of stream {0:?}: {1}")]
     Corrupt(StreamId, &'static str),
@@ -104,6 +109,12 @@ pub enum StoreError {
     /// A database that would be gone with its connection.
     #[error("an SQLite database must be a file: sqlite:FILE")]
     NoFile,
+    /// A database that belongs to one server.
+    #[error(
+        "several nodes need a database that they can share: with --redis-url, --database-url must be \
+         that of a Postgres, and SQLite is a file of one machine"
+    )]
+    NotShared,
     /// A URL of no known kind.
     #[error("--database-url must begin with sqlite: or postgres:")]
     UnknownUrl,
@@ -119,6 +130,17 @@ pub async fn open(url: &str) -> Result<Arc<dyn Database>, StoreError> {
         Some(("sqlite", _)) => Ok(Arc::new(sqlite::open(url).await?)),
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url).await?)),
         _ => Err(StoreError::UnknownUrl),
+    }
+}
+
+/// As [`open`], for a database that several nodes work on.
+///
+/// # Errors
+/// As there; or it is no Postgres.
+pub async fn open_shared(url: &str) -> Result<Arc<dyn Database>, StoreError> {
+    match url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open_shared(url).await?)),
+        _ => Err(StoreError::NotShared),
     }
 }
 

@@ -10,9 +10,9 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// id, name, content type, records, bytes, tied, closed, TTL, expiry, source and its name, where it
-/// branches off, what was asked for, hidden, last sequence, count of forks. More columns than sixteen
-/// no tuple can take.
+/// id, name, content type, records, bytes, tied (1) and hidden (2), closed, TTL, expiry, source and its
+/// name, where it branches off, what was asked for, last sequence, count of forks, version. More columns
+/// than sixteen no tuple can take.
 pub(super) type StreamRow = (
     i64,
     String,
@@ -27,8 +27,8 @@ pub(super) type StreamRow = (
     Option<String>,
     Option<String>,
     Option<String>,
-    i64,
     Option<String>,
+    i64,
     i64,
 );
 
@@ -39,9 +39,9 @@ pub(super) type ProducerRow = (i64, String, i64, i64, i64, Vec<u8>);
 pub(super) type ChunkRow = (i64, i64, Vec<u8>, Vec<u8>);
 
 pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
-    let (id, name, content_type, records, bytes, tied, closed, ttl, expires, ..) = row;
+    let (id, name, content_type, records, bytes, flags, closed, ttl, expires, ..) = row;
     let (source, source_name, fork_at, fork_asked) = (row.9, row.10, row.11, row.12);
-    let (hidden, last_seq, forks) = (row.13, row.14, row.15);
+    let (last_seq, forks, version) = (row.13, row.14, row.15);
     let id = StreamId(id as u64);
     let corrupt = |what| move || StoreError::Corrupt(id, what);
     let closed = closed
@@ -66,14 +66,15 @@ pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
         name: StreamName::kept(&name).map_err(|_| corrupt("name")())?,
         content_type: content_type.into(),
         tail: offset(records, bytes).ok_or_else(corrupt("position"))?,
-        tied: tied != 0,
+        tied: flags & 1 != 0,
         closed,
         lifetime,
         expires_ms,
         fork,
-        hidden: hidden != 0,
+        hidden: flags & 2 != 0,
         forks: forks as u64,
         writers: Writers { producers: HashMap::new(), seq: last_seq.map(Into::into) },
+        version: version as u64,
     })
 }
 
@@ -163,7 +164,7 @@ pub(super) fn lengths(chunk: &Chunk) -> Vec<u8> {
 pub(super) fn stream_values<'a>(
     stream: &'a StoredStream,
     fork: &'a Option<(String, String)>,
-) -> [Value<'a>; 15] {
+) -> [Value<'a>; 16] {
     let ttl = match stream.lifetime {
         Lifetime::Idle { secs } => Some(secs as i64),
         Lifetime::Unlimited | Lifetime::Until { .. } => None,
@@ -185,10 +186,11 @@ pub(super) fn stream_values<'a>(
         Value::MaybeText(fork.as_ref().map(|(_, asked)| asked.as_str())),
         Value::Int(stream.hidden.into()),
         Value::MaybeText(stream.writers.seq.as_deref()),
+        Value::Int(stream.version as i64),
     ]
 }
 
-pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 9] {
+pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 11] {
     let stream = &flush.stream;
     [
         Value::Int(stream.id.0 as i64),
@@ -200,6 +202,8 @@ pub(super) fn update_values(flush: &Flush) -> [Value<'_>; 9] {
         Value::Int(stream.hidden.into()),
         Value::MaybeInt(stream.expires_ms.map(|ms| ms as i64)),
         Value::MaybeText(stream.writers.seq.as_deref()),
+        Value::Int(flush.from_version as i64),
+        Value::Int(stream.version as i64),
     ]
 }
 
@@ -286,8 +290,8 @@ mod tests {
                 fork.1,
                 fork.2,
                 fork.3,
-                0,
                 None,
+                0,
                 0,
             )
         };

@@ -27,9 +27,10 @@ const STARTS: &str = "SELECT starts FROM server WHERE one = 1";
 /// What [`rows::StreamRow`] takes.
 macro_rules! find {
     () => {
-        "SELECT id, name, content_type, records, bytes, tied, closed, ttl_secs, expires_ms, \
-         source, source_name, fork_at, fork_asked, hidden, last_seq, \
-         (SELECT COUNT(*) FROM streams AS forks WHERE forks.source = streams.id) FROM streams"
+        "SELECT id, name, content_type, records, bytes, tied + 2 * hidden, closed, ttl_secs, \
+         expires_ms, source, source_name, fork_at, fork_asked, last_seq, \
+         (SELECT COUNT(*) FROM streams AS forks WHERE forks.source = streams.id), version \
+         FROM streams"
     };
 }
 
@@ -50,6 +51,8 @@ pub(super) const READ: &str = "SELECT at_bytes, at_records, lengths, body FROM c
         (SELECT MAX(at_bytes) FROM chunks WHERE stream = $1 AND at_bytes <= $2), 0)
     ORDER BY at_bytes";
 
+const HOLD: &str = "UPDATE streams SET bytes = bytes WHERE id = $1";
+
 const SIZES: &str = "SELECT at_bytes, CAST(length(body) AS BIGINT) FROM chunks
     WHERE stream = $1 ORDER BY at_bytes DESC LIMIT $2";
 
@@ -57,7 +60,7 @@ pub(super) const REMOVE_RUN: &str =
     "DELETE FROM chunks WHERE stream = $1 AND at_bytes >= $2 AND at_bytes < $3";
 
 const INSERT_STREAMS: &str = "INSERT INTO streams (id, name, content_type, records, bytes, tied, closed, ttl_secs, \
-     expires_ms, source, source_name, fork_at, fork_asked, hidden, last_seq) VALUES";
+     expires_ms, source, source_name, fork_at, fork_asked, hidden, last_seq, version) VALUES";
 
 const INSERT_PRODUCERS: (&str, &str) = (
     "INSERT INTO producers (stream, producer, epoch, seq, closed, results) VALUES",
@@ -78,9 +81,10 @@ const INSERT_CHUNKS: &str =
 /// Both databases name the columns of a list of values like this.
 const UPDATE_STREAMS: (&str, &str) = (
     "UPDATE streams SET records = v.column3, bytes = v.column4, tied = v.column5, closed = v.column6,
-        hidden = v.column7, expires_ms = v.column8, last_seq = v.column9
+        hidden = v.column7, expires_ms = v.column8, last_seq = v.column9, version = v.column11
      FROM (VALUES",
-    ") AS v WHERE streams.id = v.column1 AND streams.bytes = v.column2",
+    ") AS v WHERE streams.id = v.column1 AND streams.bytes = v.column2
+        AND streams.version = v.column10",
 );
 
 /// How a connection for writing is made. It also takes the database for this process, so that
@@ -94,6 +98,8 @@ pub(super) struct SqlStore<DB: Database> {
     pub(super) readers: Pool<DB>,
     writer: Mutex<Option<DB::Connection>>,
     connect: Connect<DB>,
+    /// Others write here, too.
+    shared: bool,
     /// The start that was counted last: ours, unless another server has taken over meanwhile.
     start: AtomicU32,
 }
@@ -114,7 +120,14 @@ impl<DB: Run> SqlStore<DB> {
     /// A store that reads through `readers` and writes through what `connect` makes; `writer` is
     /// the first such connection.
     pub fn new(readers: Pool<DB>, writer: DB::Connection, connect: Connect<DB>) -> Self {
-        Self { readers, writer: Mutex::new(Some(writer)), connect, start: AtomicU32::new(0) }
+        let (writer, start) = (Mutex::new(Some(writer)), AtomicU32::new(0));
+        Self { readers, writer, connect, shared: false, start }
+    }
+
+    /// For several nodes: losing a connection for writing is losing nothing then.
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
     }
 
     /// Begins a transaction on the one connection for writing. Whatever ends it otherwise than
@@ -133,6 +146,9 @@ impl<DB: Run> SqlStore<DB> {
     /// database, written to it and left again: then this one must not go on.
     async fn reconnect(&self) -> Result<DB::Connection, StoreError> {
         let taken = (self.connect)().await;
+        if self.shared {
+            return taken;
+        }
         let mut reader = self.readers.acquire().await?;
         let found: Vec<(i64,)> = DB::fetch(&mut reader, Statement::fixed(STARTS, vec![])).await?;
         if found != [(i64::from(self.start.load(Ordering::Relaxed)),)] {
@@ -294,7 +310,10 @@ impl<DB: Run> Store for SqlStore<DB> {
     }
 }
 
-async fn flush<DB: Run>(on: &mut DB::Connection, flushes: &[Flush]) -> Result<(), StoreError> {
+pub(super) async fn flush<DB: Run>(
+    on: &mut DB::Connection,
+    flushes: &[Flush],
+) -> Result<(), StoreError> {
     let (removed, kept): (Vec<&Flush>, Vec<&Flush>) = flushes.iter().partition(|f| f.remove);
     let (new, known): (Vec<&Flush>, Vec<&Flush>) = kept.iter().partition(|f| f.from.is_none());
     for head in REMOVE {
@@ -364,6 +383,8 @@ pub(super) async fn insert_chunks<DB: Run>(
 
 async fn merge<DB: Run>(on: &mut DB::Connection, id: StreamId) -> Result<(), StoreError> {
     let id_value = Value::Int(id.0 as i64);
+    // Another node may be about to erase something there.
+    DB::execute(on, Statement::fixed(HOLD, vec![id_value])).await?;
     let statement = Statement::fixed(SIZES, vec![id_value, Value::Int(MERGE_ROWS_MAX.into())]);
     let mut sizes: Vec<(i64, i64)> = DB::fetch(on, statement).await?;
     sizes.reverse();

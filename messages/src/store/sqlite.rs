@@ -16,6 +16,7 @@ const MIGRATIONS: Migrations = &[
     (2, "protocol", include_str!("../../../migrations/sqlite/0002_protocol.sql")),
     (3, "subscriptions", include_str!("../../../migrations/sqlite/0003_subscriptions.sql")),
     (4, "chat", include_str!("../../../migrations/sqlite/0004_chat.sql")),
+    (5, "nodes", include_str!("../../../migrations/sqlite/0005_nodes.sql")),
 ];
 
 /// Connections for reading, each a thread of its own.

@@ -158,6 +158,9 @@ impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, 
 
 /// A database that runs statements.
 pub(super) trait Run: Database {
+    /// A statement for the time of the database, in milliseconds since 1970.
+    const NOW_MS: &'static str;
+
     /// Runs a statement and tells how many rows it has changed.
     fn execute<'a>(
         on: &'a mut Self::Connection,
@@ -203,8 +206,10 @@ macro_rules! bind {
 }
 
 macro_rules! run {
-    ($database:ty) => {
+    ($database:ty, $now_ms:literal) => {
         impl Run for $database {
+            const NOW_MS: &'static str = $now_ms;
+
             fn execute<'a>(
                 on: &'a mut Self::Connection,
                 statement: Statement<'a>,
@@ -230,5 +235,5 @@ macro_rules! run {
     };
 }
 
-run!(sqlx::Sqlite);
-run!(sqlx::Postgres);
+run!(sqlx::Sqlite, "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)");
+run!(sqlx::Postgres, "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)");

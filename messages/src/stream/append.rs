@@ -118,6 +118,14 @@ impl Streams {
             writer: &writer,
             wrong_type: wrong_type || mixed,
         };
+        let closes = close.is_some();
+        if let Some(shared) = &self.shared {
+            let wrong_type = wrong_type || mixed;
+            let addition = Addition { records, at, tied, close, writer, wrong_type };
+            let decision = shared.append(channel, addition).await?;
+            let ticket = self.commits.settled();
+            return Ok(PendingAppend { channel: channel.clone(), decision, ticket, closes, seq });
+        }
         let (decision, ticket) = {
             let mut state = channel.writer();
             // What is old goes from streams of chat, and somebody must always be able to leave.
@@ -143,7 +151,6 @@ impl Streams {
             };
             (decision, ticket)
         };
-        let closes = close.is_some();
         Ok(PendingAppend { channel: channel.clone(), decision, ticket, closes, seq })
     }
 

@@ -1,6 +1,6 @@
 //! How streams begin.
 
-use super::{StreamError, Streams, records};
+use super::{StreamError, Streams, records, shared};
 use crate::{
     admission::{Over, ReplacementRefusal, State},
     channel::{Channel, Status, change_cost},
@@ -101,6 +101,16 @@ pub struct Ensured {
 /// What a stream grows from.
 type Origin = (Arc<Channel>, Fork);
 
+/// A life that may begin.
+pub(super) struct Birth {
+    pub channel: Arc<Channel>,
+    pub create: Create,
+    /// What it holds from the beginning.
+    pub append: Option<Append>,
+    /// Its state behind that.
+    pub state: State,
+}
+
 /// A stream that was queued for creation.
 struct Begun {
     channel: Arc<Channel>,
@@ -170,6 +180,20 @@ impl Streams {
         new: &NewStream,
         origin: &mut Option<Result<Origin, StreamError>>,
     ) -> Result<(Arc<Channel>, Option<Begun>), StreamError> {
+        if let Some(shared) = &self.shared {
+            // That it is there already is found out cheaper than by trying.
+            if let Some(found) = shared.look(&new.name).await? {
+                return Ok((found, None));
+            }
+            let birth = self.birth(new, origin.take().transpose()?, None)?;
+            return Ok(match shared.begin(birth, None).await? {
+                shared::Begun::Found(channel) => (channel, None),
+                shared::Begun::New(channel, tail) => {
+                    let ticket = self.commits.settled();
+                    (channel.clone(), Some(Begun { channel, tail, ticket }))
+                }
+            });
+        }
         let slot = self.slot(&new.name);
         let mut begun = None;
         let found = slot.get_or_try_init(|| async {
@@ -263,14 +287,23 @@ impl Streams {
         old: Option<&Arc<Channel>>,
     ) -> Result<Begun, StreamError> {
         self.check_trouble()?;
-        let (source, fork) = origin.unzip();
-        let create = create(new, source.as_deref(), fork, old)?;
-        let records = records(new.body.clone(), holds_messages(&create.content_type))?;
-        let id = StreamId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let memory = self.memory.clone();
-        let now_ms = self.clock.now_ms();
-        let channel = Arc::new(Channel::new(id, &create, source.clone(), now_ms, memory));
-        let append = first_append(&channel, records, new).map(Change::Append);
+        let source = origin.as_ref().map(|(source, _)| source.clone());
+        let Birth { channel, create, append, state } = self.birth(new, origin, old)?;
+        let tail = state.tail;
+        if let Some(shared) = &self.shared {
+            let birth = Birth { channel, create, append, state };
+            return match shared.begin(birth, old.cloned()).await? {
+                shared::Begun::Found(_) => Err(StreamError::Replaced),
+                shared::Begun::New(channel, tail) => {
+                    if let Some(old) = old {
+                        shared.release_sources(old).await?;
+                    }
+                    Ok(Begun { channel, tail, ticket: self.commits.settled() })
+                }
+            };
+        }
+        *channel.writer() = state;
+        let append = append.map(Change::Append);
         let change = Change::Create(create);
         let cost = change_cost(&change) + append.as_ref().map_or(0, change_cost);
         let room = self.budget.take(cost).await?;
@@ -278,14 +311,7 @@ impl Streams {
         let entry = Entry { channel: channel.clone(), change, replaced };
         let append =
             append.map(|change| Entry { channel: channel.clone(), change, replaced: None });
-        let tail = channel.writer().tail;
-        if tail.bytes > self.stream_bytes_max {
-            return Err(StreamError::TooLong { tail: Offset::ZERO });
-        }
         // Until the new life is in its place: whoever is refused because of the replacement finds it.
-        if source.as_ref().map(|source| source.id()) == old.map(|old| old.id()) && old.is_some() {
-            return Err(StreamError::NoSource);
-        }
         let mut locked = Locked::lock(source.as_ref(), old);
         locked.admit()?;
         let ticket = match self.commits.enqueue_both(entry, append) {
@@ -306,6 +332,36 @@ impl Streams {
             self.release_source(old);
         }
         Ok(Begun { channel, tail, ticket })
+    }
+}
+
+impl Streams {
+    /// The life that is to begin, as far as it can be known without looking at others.
+    fn birth(
+        &self,
+        new: &NewStream,
+        origin: Option<Origin>,
+        old: Option<&Arc<Channel>>,
+    ) -> Result<Birth, StreamError> {
+        let (source, fork) = origin.unzip();
+        let create = create(new, source.as_deref(), fork, old)?;
+        let records = records(new.body.clone(), holds_messages(&create.content_type))?;
+        if source.as_ref().map(|source| source.id()) == old.map(|old| old.id()) && old.is_some() {
+            return Err(StreamError::NoSource);
+        }
+        let id = match &self.shared {
+            Some(shared) => shared.new_life(),
+            None => StreamId(self.next_id.fetch_add(1, Ordering::Relaxed)),
+        };
+        let memory = self.memory.clone();
+        let now_ms = self.clock.now_ms();
+        let channel = Arc::new(Channel::new(id, &create, source, now_ms, memory));
+        let mut state = channel.writer().clone();
+        let append = first_append(&mut state, records, new);
+        if state.tail.bytes > self.stream_bytes_max {
+            return Err(StreamError::TooLong { tail: Offset::ZERO });
+        }
+        Ok(Birth { channel, create, append, state })
     }
 }
 
@@ -339,12 +395,11 @@ fn create(
     })
 }
 
-/// What a new stream holds from the beginning, in the state of its channel.
-fn first_append(channel: &Channel, records: Records, new: &NewStream) -> Option<Append> {
+/// What a new stream holds from the beginning, and its state behind that.
+fn first_append(state: &mut State, records: Records, new: &NewStream) -> Option<Append> {
     if records.is_empty() && !new.closed {
         return None;
     }
-    let mut state = channel.writer();
     let at = state.tail;
     let (lengths, body) = records.into_parts();
     let chunk = Chunk { at, lengths, body };

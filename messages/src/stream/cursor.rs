@@ -196,6 +196,9 @@ impl Cursor {
     /// at once. Look with [`Cursor::at_hand`] after it was made.
     #[must_use]
     pub fn wake_ups(&self) -> BroadcastStream<()> {
+        if let Some(shared) = &self.streams.shared {
+            shared.follow_soon(&self.channel);
+        }
         BroadcastStream::new(self.channel.subscribe())
     }
 
@@ -255,6 +258,13 @@ impl Cursor {
         // Set before everybody is woken, so it is seen either here or after the wake-up.
         if self.streams.stopping.load(Ordering::Acquire) {
             return Err(StreamError::Stopping);
+        }
+        if let Some(shared) = &self.streams.shared
+            && !shared.follows(self.channel.name())
+        {
+            shared.follow(&self.channel).await?;
+            // There may be something that nobody would have told of.
+            return Ok(());
         }
         match self.wake.recv().await {
             Ok(()) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),

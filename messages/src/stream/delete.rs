@@ -1,6 +1,6 @@
 //! How streams end: deleted by somebody, by time, or with the last fork that needed them.
 
-use super::{StreamError, Streams};
+use super::{StreamError, Streams, shared::Ended};
 use crate::{
     admission::Over,
     channel::{Channel, change_cost},
@@ -18,6 +18,13 @@ impl Streams {
     /// # Errors
     /// There is nothing to delete any more, or nothing can be deleted now.
     pub async fn delete(&self, channel: &Arc<Channel>) -> Result<(), StreamError> {
+        if let Some(shared) = &self.shared {
+            return match shared.end(channel, false).await? {
+                Ended::Now(Over::Deleted) => shared.release_sources(channel).await,
+                Ended::Before(over) => Err(over.into()),
+                Ended::Now(_) | Ended::Not => Ok(()),
+            };
+        }
         match self.end(channel, |_| true).await? {
             Ok(ticket) => Ok(ticket.durable().await?),
             Err(over) => {
@@ -30,6 +37,12 @@ impl Streams {
     /// Deletes a stream whose time is over, unless it has been used meanwhile.
     pub(super) async fn expire(&self, channel: &Arc<Channel>) -> Result<(), StreamError> {
         let now_ms = self.clock.now_ms();
+        if let Some(shared) = &self.shared {
+            if let Ended::Now(Over::Deleted) = shared.end(channel, true).await? {
+                shared.release_sources(channel).await?;
+            }
+            return Ok(());
+        }
         if let Ok(ticket) = self.end(channel, |channel| channel.is_expired(now_ms)).await? {
             ticket.durable().await?;
         }
@@ -121,6 +134,18 @@ impl Streams {
         channel: &Arc<Channel>,
         now_ms: u64,
     ) -> Result<Option<Ticket>, StreamError> {
+        if let Some(shared) = &self.shared {
+            let over = channel.writer().over;
+            match over {
+                Some(Over::Hidden) if shared.release(channel).await? => {
+                    shared.release_sources(channel).await?;
+                }
+                None if channel.is_expired(now_ms) => self.expire(channel).await?,
+                None if channel.outlives_row() => shared.touch(channel),
+                _ => {}
+            }
+            return Ok(None);
+        }
         let over = channel.writer().over;
         match over {
             Some(Over::Hidden) => self.forget_hidden(channel),

@@ -125,6 +125,9 @@ pub enum StreamError {
     /// The store does not answer.
     #[error("the database does not answer")]
     StoreUnavailable,
+    /// The log that several nodes share does not answer. Whether something has happened is unknown.
+    #[error("Redis does not answer")]
+    LogUnavailable,
     /// Content that should be there is not.
     #[error("the content of this stream is damaged in the database")]
     Damaged,

@@ -11,6 +11,7 @@ mod list;
 mod loader;
 mod messages;
 mod pace;
+mod shared;
 
 pub use append::{Addition, Appended, PendingAppend};
 pub use create::{Ensured, ForkRequest, NewStream};
@@ -18,6 +19,7 @@ pub use cursor::{AtHand, Cursor, Piece, Reach};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
+pub use shared::{Planned, Said, Shared};
 
 use crate::{
     admission::Over,
@@ -27,12 +29,14 @@ use crate::{
     committer::{Commits, Trouble},
     limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX},
     model::{StoredStream, StreamId, StreamName},
-    store::Store,
+    shared_log::{Scope, SharedLog},
+    store::{NodeStore, Store},
 };
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use loader::Loader;
 use pace::Pace;
+use shared::SharedGround;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -60,6 +64,8 @@ pub struct Streams {
     pages: Arc<Semaphore>,
     /// How fast they take it from there.
     pace: Pace,
+    /// Where several nodes share a log: everything that is at work here, in place of the slots.
+    shared: Option<Arc<Shared>>,
 }
 
 /// What streams stand on.
@@ -98,6 +104,7 @@ impl Streams {
             stopping: AtomicBool::new(false),
             pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX)),
             pace: Pace::new(0),
+            shared: None,
         }
     }
 
@@ -112,6 +119,29 @@ impl Streams {
     pub fn paced(mut self, bytes_per_sec: u64) -> Self {
         self.pace = Pace::new(bytes_per_sec);
         self
+    }
+
+    /// On a log that several nodes share, with streams of those that begin here from `start` on.
+    #[must_use]
+    pub fn sharing(mut self, log: Arc<dyn SharedLog>, nodes: Arc<dyn NodeStore>) -> Self {
+        self.shared = Some(Shared::new(SharedGround {
+            log,
+            nodes,
+            store: self.store.clone(),
+            loader: self.loader.clone(),
+            commits: self.commits.clone(),
+            memory: self.memory.clone(),
+            clock: self.clock.clone(),
+            next_number: self.next_id.load(Ordering::Relaxed),
+            stream_bytes_max: self.stream_bytes_max,
+        }));
+        self
+    }
+
+    /// What is shared with other nodes, if there are any.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// Puts in a channel that a replay has built, in place of any earlier one of its name.
@@ -161,6 +191,9 @@ impl Streams {
 
     /// The stream of a name, also when its time is over.
     async fn find_any(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
+        if let Some(shared) = &self.shared {
+            return shared.look(name).await?.ok_or(StreamError::NotFound);
+        }
         if let Some(channel) = self.loaded_channel(name) {
             channel.mark_used(self.clock.now_ms());
             return Ok(channel);
@@ -206,7 +239,9 @@ impl Streams {
             return;
         }
         channel.touch(self.clock.now_ms());
-        if channel.outlives_row() {
+        if let Some(shared) = &self.shared {
+            shared.touch(channel);
+        } else if channel.outlives_row() {
             self.commits.mark_dirty(channel);
         }
     }
@@ -266,7 +301,10 @@ impl Streams {
     /// Waits until everything that is visible now is in the store, which is told to take it at once
     /// if this is to `hurry`. Cancel safe. It may take as long as the store is away.
     pub async fn all_stored(&self, hurry: bool) {
-        self.commits.all_stored(hurry).await;
+        match &self.shared {
+            Some(shared) => shared.all_stored(Scope::Chat, hurry).await,
+            None => self.commits.all_stored(hurry).await,
+        }
     }
 
     /// Forgets the slot of a name for which nothing was found.
@@ -279,6 +317,9 @@ impl Streams {
     /// channel holds it: readers, producers, the committer's queue, the flusher's list. So one
     /// that only the map holds is stored completely. Those that somebody is connected to are used.
     pub fn sweep(&self) {
+        if let Some(shared) = &self.shared {
+            shared.sweep();
+        }
         let now_ms = self.clock.now_ms();
         let full = self.memory.is_full();
         let mut held = Vec::new();
@@ -312,7 +353,7 @@ impl Streams {
     /// How many channels are in memory.
     #[must_use]
     pub fn loaded(&self) -> usize {
-        self.slots.len()
+        self.shared.as_ref().map_or(self.slots.len(), |shared| shared.loaded())
     }
 
     /// What keeps appends from being taken, if anything does.
@@ -331,6 +372,7 @@ impl Streams {
         self.stopping.store(true, Ordering::Release);
         let channels: Vec<_> =
             self.slots.iter().filter_map(|slot| slot.value().get().cloned()).collect();
-        channels.iter().for_each(|channel| channel.wake());
+        let shared = self.shared.as_ref().map(|shared| shared.channels()).unwrap_or_default();
+        channels.iter().chain(&shared).for_each(|channel| channel.wake());
     }
 }

@@ -202,6 +202,7 @@ impl Log {
         let name = format!("conversations/{}", self.name);
         Flush {
             stream: StoredStream { tail: self.tail, ..stream(self.stream.0, &name) },
+            from_version: 0,
             from,
             chunks: if records.is_empty() { vec![] } else { vec![chunk] },
             producers: Vec::new(),

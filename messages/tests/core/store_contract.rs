@@ -71,6 +71,7 @@ pub fn stream(id: u64, name: &str) -> StoredStream {
         hidden: false,
         forks: 0,
         writers: Writers::default(),
+        version: 0,
     }
 }
 
@@ -87,6 +88,7 @@ pub fn flush(stream: StoredStream, from: Option<Offset>, chunks: &[&[&str]]) -> 
     let chunks = chunks.collect();
     Flush {
         stream: StoredStream { tail: at, ..stream },
+        from_version: 0,
         from,
         chunks,
         producers: Vec::new(),

@@ -59,6 +59,7 @@ async fn create(store: &dyn Store, streams: &[(u64, &str, u64)]) {
         Flush {
             stream,
             from,
+            from_version: 0,
             chunks,
             producers,
             remove: false,

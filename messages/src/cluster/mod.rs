@@ -1,0 +1,14 @@
+//! One of several nodes: what it does beside serving requests.
+//!
+//! Nodes are alike and none of them owns anything. What they have in common is the shared log
+//! ([`crate::shared_log`]) and the database. Here is what keeps that going: each flushes
+//! (`flusher.rs`), says that it lives, looks whether the log has room, and ends what was produced by
+//! nodes that are gone (`nodes.rs`). `log.rs` opens the log that belongs to the database.
+
+mod flusher;
+
+mod nodes;
+
+pub use flusher::NodeFlusher;
+
+pub use nodes::{Nodes, Watch};

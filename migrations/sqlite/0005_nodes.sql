@@ -1,0 +1,7 @@
+-- What several nodes on one database need. The same step, with the same names, is in ../postgres.
+
+-- How many changes the shared log had seen of the name when this row was written. A flush of a node
+-- that is late does not fit.
+ALTER TABLE streams ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
+-- Which Redis holds what is not here yet; NULL while there has never been one.
+ALTER TABLE server ADD COLUMN incarnation TEXT;
