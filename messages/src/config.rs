@@ -1,6 +1,6 @@
 //! The settings: flags, environment and `.env`, in this order of precedence.
 
-use crate::{auth::AuthOptions, store};
+use crate::{auth::AuthOptions, shared_log::RedisSettings, store};
 use clap::{Parser, ValueEnum};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -107,6 +107,10 @@ pub struct Config {
     #[arg(long, env = "DRAIN_SECS", default_value_t = 10, value_name = "SECS")]
     pub drain_secs: u64,
 
+    /// What several nodes share.
+    #[command(flatten)]
+    pub redis: RedisSettings,
+
     /// Who may use the server.
     #[command(flatten)]
     pub auth: AuthOptions,
@@ -177,6 +181,15 @@ impl Config {
         if self.database_url().starts_with("sqlite") { "SQLite" } else { "Postgres" }
     }
 
+    /// What makes an append durable, for people.
+    #[must_use]
+    pub fn kept_by(&self) -> String {
+        match &self.redis.redis_url {
+            Some(_) => "of Redis".into(),
+            None => self.durability.to_string(),
+        }
+    }
+
     /// Whether webhooks may call programs on this machine.
     #[must_use]
     pub fn webhook_allow_loopback(&self) -> bool {
@@ -219,7 +232,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("data_dir", &self.data_dir)
             .field("database", &self.database_kind())
-            .field("durability", &self.durability)
+            .field("durability", &self.kept_by())
             .field("access", &if self.auth.is_open() { "open" } else { "keys" })
             .finish_non_exhaustive()
     }
@@ -232,7 +245,9 @@ mod tests {
     #[test]
     fn passwords_stay_out_of_logs() {
         let url = "postgres://user:secret@host/name";
-        let config = Config::parse_from(["messages", "--database-url", url]);
+        let redis = "redis://user:secret@host/";
+        let config =
+            Config::parse_from(["messages", "--database-url", url, "--redis-url", redis]);
         assert_eq!(config.database_url(), url);
         assert!(!format!("{config:?}").contains("secret"));
     }

@@ -492,3 +492,6 @@ pub const NODE_BEAT_MS: u64 = 2_000;
 
 /// A node that has not said for so long that it lives is gone.
 pub const NODE_TTL_MS: u64 = 15_000;
+
+/// How long a node that starts waits for the shared log.
+pub const LOG_START_MS: u64 = 20_000;

@@ -73,7 +73,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
          {token}Start something that is produced piece by piece:\n  curl -N{header} -d hello {url}\n\
          and read it in another terminal, from the beginning and live:\n  curl -N{header} '{url}/?id=hello'\n",
         config.database_kind(),
-        config.durability,
+        config.kept_by(),
     );
     tokio::select! {
         _ = terminate.recv() => {}

@@ -6,6 +6,7 @@ use crate::{
     channel::WindowMemory,
     chat::{AttachmentRules, Chat, Projection, Webhooks},
     clock::{Clock, SystemClock},
+    cluster::{self, NodeFlusher, Nodes, Watch},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
@@ -16,6 +17,7 @@ use crate::{
     production::Productions,
     quota::Quotas,
     recovery,
+    shared_log::{Node, SharedLog},
     store::{self, Database, Store, StoreError},
     stream::{Ground, Streams},
     subscription::{Parts, Subscriptions, SystemChance},
@@ -42,6 +44,9 @@ pub struct Server {
     committer: JoinHandle<()>,
     flusher: task::JoinHandle<Result<(), StoreError>>,
     stop_flusher: CancellationToken,
+    /// What it does for other nodes.
+    nodes: Vec<task::JoinHandle<()>>,
+    stop_nodes: CancellationToken,
     sweeper: task::JoinHandle<()>,
     key_keeper: task::JoinHandle<()>,
     subscriptions: Arc<Subscriptions>,
@@ -70,11 +75,10 @@ impl Server {
         let auth = Auth::new(&config.auth, &config.data_dir, clock.clone()).await?;
         let auth = Arc::new(auth);
         let quotas = Arc::new(quotas(config));
-        let store = store::open(&config.database_url()).await.with_context(|| {
-            format!("cannot open the {} database (--database-url)", config.database_kind())
-        })?;
+        let store = open_store(config).await?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
+        let log = open_log(config, &store, &replay).await?;
         let now_ms = clock.now_ms();
         let commits = match journal {
             Some(_) => Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64),
@@ -83,7 +87,7 @@ impl Server {
                 Commits::direct(replay.mark, FLUSH_EARLY_BYTES as u64, journal)
             }
         };
-        let core = Core::new(config, store.clone(), clock.clone(), start, commits);
+        let core = Core::new(config, store.clone(), clock.clone(), start, commits, log);
         let stop_subscriptions = CancellationToken::new();
         let chat = Chat::new(core.streams.clone(), store.clone(), clock, attachments(config));
         let stop = stop_subscriptions.clone();
@@ -92,13 +96,18 @@ impl Server {
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
-        let flusher = core.flusher(earlier).await?;
+        let stop_nodes = CancellationToken::new();
+        let nodes = core.join_others(config, start, address, &stop_nodes);
+        let stop_flusher = CancellationToken::new();
+        let flusher = core.flush(earlier, config.flush_interval(), &stop_flusher).await?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
         let committer = start_committer(&commits, journal)?;
-        let stop_flusher = CancellationToken::new();
-        let flusher = tokio::spawn(flusher.run(config.flush_interval(), stop_flusher.clone()));
-        let closed = recovery::close_orphans(&streams, &*store, &orphans).await?;
+        let closed = if nodes.is_empty() {
+            recovery::close_orphans(&streams, &*store, &orphans).await?
+        } else {
+            0
+        };
         let sweeper = tokio::spawn(sweep(streams.clone(), quotas.clone()));
         let key_keeper = tokio::spawn({
             let auth = auth.clone();
@@ -147,6 +156,8 @@ impl Server {
             committer,
             flusher,
             stop_flusher,
+            nodes,
+            stop_nodes,
             sweeper,
             key_keeper,
             subscriptions,
@@ -199,6 +210,10 @@ impl Server {
         self.subscriptions.finish().await;
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
+        self.stop_nodes.cancel();
+        for node in self.nodes {
+            node.await?;
+        }
         self.sweeper.abort();
         self.key_keeper.abort();
         self.store.close().await;
@@ -215,17 +230,19 @@ struct Core {
     memory: Arc<WindowMemory>,
     commits: Arc<Commits>,
     streams: Arc<Streams>,
+    database: Arc<dyn Database>,
 }
 
 impl Core {
     fn new(
         config: &Config,
-        store: Arc<dyn Database>,
+        database: Arc<dyn Database>,
         clock: Arc<dyn Clock>,
         start: u32,
         commits: Arc<Commits>,
+        log: Option<Arc<dyn SharedLog>>,
     ) -> Self {
-        let store: Arc<dyn Store> = store;
+        let store: Arc<dyn Store> = database.clone();
         let budget = Budget::new(config.unstored_bytes_max as usize);
         let memory = WindowMemory::new(config.window_bytes_max);
         let streams = Streams::new(Ground {
@@ -237,8 +254,12 @@ impl Core {
             start,
             stream_bytes_max: config.stream_bytes_max,
         });
-        let streams = Arc::new(streams.paced(config.catchup_bytes_per_sec_max));
-        Self { store, budget, memory, commits, streams }
+        let streams = streams.paced(config.catchup_bytes_per_sec_max);
+        let streams = Arc::new(match log {
+            Some(log) => streams.sharing(log, database.clone()),
+            None => streams,
+        });
+        Self { store, budget, memory, commits, streams, database }
     }
 
     /// Subscriptions to these streams, which do nothing yet.
@@ -260,6 +281,49 @@ impl Core {
             public_url: config.public_url.clone(),
         };
         Ok(Subscriptions::new(parts, stop))
+    }
+
+    /// Begins to flush, until `stop`.
+    async fn flush(
+        &self,
+        earlier: Option<FileJournal>,
+        interval: Duration,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<task::JoinHandle<Result<(), StoreError>>> {
+        let Some(shared) = self.streams.shared() else {
+            let flusher = self.flusher(earlier).await?;
+            return Ok(tokio::spawn(flusher.run(interval, stop.clone())));
+        };
+        let flusher =
+            NodeFlusher::new(shared.clone(), self.store.clone(), self.database.clone())
+                .projecting(Arc::new(Projection));
+        let stop = stop.clone();
+        Ok(tokio::spawn(async move {
+            flusher.run(interval, stop).await;
+            Ok(())
+        }))
+    }
+
+    /// Begins to hear of other nodes, and lets them know of this one.
+    fn join_others(
+        &self,
+        config: &Config,
+        start: u32,
+        address: SocketAddr,
+        stop: &CancellationToken,
+    ) -> Vec<task::JoinHandle<()>> {
+        let Some(shared) = self.streams.shared() else { return Vec::new() };
+        let watch = Watch {
+            streams: self.streams.clone(),
+            shared: shared.clone(),
+            store: self.store.clone(),
+            node: Node { start, info: address.to_string() },
+            log_bytes_max: config.redis.redis_bytes_max,
+        };
+        vec![
+            tokio::spawn(shared.clone().run(stop.clone())),
+            tokio::spawn(Nodes::new(watch).run(stop.clone())),
+        ]
     }
 
     /// The flusher, after it has brought into the store what is left of an `earlier` journal.
@@ -287,6 +351,34 @@ struct OpenJournal {
     earlier: Option<FileJournal>,
 }
 
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Database>> {
+    let url = config.database_url();
+    let opened = match &config.redis.redis_url {
+        Some(_) => store::open_shared(&url).await,
+        None => store::open(&url).await,
+    };
+    opened.with_context(|| {
+        format!("cannot open the {} database (--database-url)", config.database_kind())
+    })
+}
+
+/// The log of several nodes, if this is one of them.
+async fn open_log(
+    config: &Config,
+    store: &Arc<dyn Database>,
+    replay: &Replay,
+) -> anyhow::Result<Option<Arc<dyn SharedLog>>> {
+    let Some(url) = &config.redis.redis_url else { return Ok(None) };
+    anyhow::ensure!(
+        replay.changes.is_empty(),
+        "the journal in {} holds what is not in the database yet: start once without --redis-url, and \
+         stop that server again",
+        config.data_dir.display()
+    );
+    let opened = cluster::open_log(url, &config.redis, &**store).await;
+    opened.context("cannot use Redis (--redis-url)").map(Some)
+}
+
 fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {
     let dir = &config.data_dir;
     let mut builder = std::fs::DirBuilder::new();
@@ -301,6 +393,7 @@ fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {
 }
 
 fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
+    let is_node = config.redis.redis_url.is_some();
     let dir = config.data_dir.join("journal");
     let existed = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
     let segment_bytes = u64::from(config.journal_segment_bytes);
@@ -315,7 +408,7 @@ fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
         Ok((journal, replay))
     };
     let barrier = config.durability == Durability::Sync;
-    if config.durability != Durability::Memory {
+    if config.durability != Durability::Memory && !is_node {
         let (journal, replay) = open(barrier)?;
         return Ok(OpenJournal { journal: Some(Box::new(journal)), replay, earlier: None });
     }

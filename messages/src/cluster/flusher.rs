@@ -10,7 +10,7 @@ use crate::{
     },
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
     shared_log::{Scope, Work},
-    store::{Database, StoreError},
+    store::{NodeStore, Store, StoreError},
     stream::{Planned, Shared},
 };
 use futures::future::join_all;
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// See the module.
 pub struct NodeFlusher {
     shared: Arc<Shared>,
-    store: Arc<dyn Database>,
-    projection: Arc<dyn Project>,
+    store: Arc<dyn Store>,
+    nodes: Arc<dyn NodeStore>,
+    projection: Option<Arc<dyn Project>>,
     /// Taken, and not done.
     taken: HashMap<StreamName, Vec<Work>>,
     is_failing: bool,
@@ -36,12 +37,16 @@ struct Part {
 impl NodeFlusher {
     /// Flushes from `shared` to `store`.
     #[must_use]
-    pub fn new(
-        shared: Arc<Shared>,
-        store: Arc<dyn Database>,
-        projection: Arc<dyn Project>,
-    ) -> Self {
-        Self { shared, store, projection, taken: HashMap::new(), is_failing: false }
+    pub fn new(shared: Arc<Shared>, store: Arc<dyn Store>, nodes: Arc<dyn NodeStore>) -> Self {
+        let taken = HashMap::new();
+        Self { shared, store, nodes, projection: None, taken, is_failing: false }
+    }
+
+    /// With tables beside the streams.
+    #[must_use]
+    pub fn projecting(mut self, projection: Arc<dyn Project>) -> Self {
+        self.projection = Some(projection);
+        self
     }
 
     /// Flushes every `interval`, sooner when somebody waits for it, until `stop`; and then everything
@@ -76,7 +81,7 @@ impl NodeFlusher {
 
     async fn try_flush(&mut self) -> Result<bool, StoreError> {
         // Before the work is taken, so that the claim lasts longer than what is done on it.
-        let until_ms = self.store.now_ms().await? + FLUSH_LEASE_MS;
+        let until_ms = self.nodes.now_ms().await? + FLUSH_LEASE_MS;
         let before = self.taken.len();
         for scope in [Scope::Chat, Scope::Streams] {
             match self.shared.log().take_work(scope, WORK_TAKEN_MAX).await {
@@ -158,10 +163,12 @@ impl NodeFlusher {
         }
         for flush in &mut flushes {
             flush.chunks = Chunk::coalesce(&flush.chunks, CHUNK_BYTES_MAX);
-            self.projection.project(flush);
+            if let Some(projection) = &self.projection {
+                projection.project(flush);
+            }
         }
         flushes.sort_by_key(|flush| (!flush.remove, flush.stream.id));
-        self.store.flush_until(&flushes, until_ms).await
+        self.nodes.flush_until(&flushes, until_ms).await
     }
 
     /// Tells the log what the database has now.

@@ -6,9 +6,11 @@
 //! nodes that are gone (`nodes.rs`). `log.rs` opens the log that belongs to the database.
 
 mod flusher;
+mod log;
 
 mod nodes;
 
 pub use flusher::NodeFlusher;
+pub use log::{OpenError, open_log};
 
 pub use nodes::{Nodes, Watch};

@@ -10,9 +10,11 @@
 
 mod codec;
 mod memory;
+mod settings;
 mod terms;
 
 pub use codec::{decode, encode};
+pub use settings::RedisSettings;
 pub use memory::{CallFault, Faults, MemoryLog, MemoryNode, WakeFault};
 pub use terms::Terms;
 

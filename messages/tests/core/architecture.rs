@@ -67,7 +67,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "uuid",
         ],
     ),
-    ("cluster", &["stream", "flusher", "shared_log", "store", "model", "limits"], &[]),
+    ("cluster", &["stream", "flusher", "shared_log", "store", "model", "limits"], &["uuid"]),
     (
         "chat",
         &["subscription", "stream", "flusher", "channel", "store", "clock", "model", "limits"],
@@ -117,7 +117,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("committer", &["changes", "channel", "journal", "model", "limits"], &[]),
     ("changes", &["channel"], &[]),
     ("channel", &["admission", "model", "limits"], &[]),
-    ("config", &["store", "auth"], &["clap"]),
+    ("config", &["store", "auth", "shared_log"], &["clap"]),
     (
         "auth",
         &["fetch", "clock", "model", "limits"],
@@ -126,7 +126,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("quota", &["limits"], &["dashmap", "governor"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
-    ("shared_log", &["journal", "clock", "model", "limits"], &["crc32c", "redis"]),
+    ("shared_log", &["journal", "clock", "model", "limits"], &["clap", "crc32c", "redis"]),
     ("journal", &["model", "limits"], &["crc32c", "memchr"]),
     ("clock", &[], &[]),
     ("admission", &["model", "limits"], &[]),

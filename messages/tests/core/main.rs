@@ -20,6 +20,7 @@ mod ledger;
 mod lifetimes;
 mod memory_store;
 mod memory_subscriptions;
+mod nodes;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;

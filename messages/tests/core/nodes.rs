@@ -1,0 +1,266 @@
+//! Several nodes in one process, on a shared log in memory and one database.
+
+use super::clock::ManualClock;
+use bytes::Bytes;
+use messages::{
+    budget::Budget,
+    channel::WindowMemory,
+    clock::Clock,
+    cluster::NodeFlusher,
+    committer::Commits,
+    journal::{Mark, MemoryJournal},
+    model::{CloseReason, Stamp, StreamName, Writer},
+    shared_log::{MemoryLog, Terms},
+    store::{self, Database, Store},
+    stream::{Addition, Ground, NewStream, Piece, StreamError, Streams},
+};
+use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What nodes have in common.
+pub struct Common {
+    _home: TempDir,
+    pub log: MemoryLog,
+    pub store: Arc<dyn Database>,
+    pub clock: Arc<ManualClock>,
+}
+
+impl Common {
+    pub async fn new(terms: Terms) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", home.path().join("db").display());
+        let clock = ManualClock::new();
+        let log = MemoryLog::new(clock.clone(), terms);
+        let store = store::open(&url).await.expect("a database");
+        Self { _home: home, log, store, clock }
+    }
+}
+
+/// One node. Dropped, it is gone as if it had been killed.
+pub struct Node {
+    pub streams: Arc<Streams>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.tasks.iter().for_each(|task| task.abort());
+    }
+}
+
+impl Node {
+    pub async fn start(common: &Common) -> Self {
+        let node = Self::without_flusher(common).await;
+        node.flushing(common)
+    }
+
+    pub async fn without_flusher(common: &Common) -> Self {
+        let store: Arc<dyn Store> = common.store.clone();
+        let streams = Streams::new(Ground {
+            start: store.count_start().await.expect("a start"),
+            store,
+            commits: Commits::direct(Mark(0), u64::MAX, Box::new(MemoryJournal::new(Mark(0)))),
+            budget: Budget::new(64 << 20),
+            memory: WindowMemory::new(1 << 20),
+            clock: common.clock.clone(),
+            stream_bytes_max: 1 << 30,
+        });
+        let log = Arc::new(common.log.node());
+        let streams = Arc::new(streams.sharing(log, common.store.clone()));
+        let shared = streams.shared().expect("a log").clone();
+        let stop = CancellationToken::new();
+        let tasks = vec![tokio::spawn(shared.run(stop.clone()))];
+        Self { streams, tasks, stop }
+    }
+
+    fn flushing(mut self, common: &Common) -> Self {
+        let flusher = self.flusher(common);
+        self.tasks.push(tokio::spawn(flusher.run(Duration::from_millis(5), self.stop.clone())));
+        self
+    }
+
+    pub fn flusher(&self, common: &Common) -> NodeFlusher {
+        let shared = self.streams.shared().expect("a log").clone();
+        NodeFlusher::new(shared, common.store.clone(), common.store.clone())
+    }
+
+    pub async fn append(&self, name: &StreamName, body: &str) -> Result<u64, StreamError> {
+        let channel = self.streams.find(name).await?;
+        let addition = Addition::bytes(Bytes::copy_from_slice(body.as_bytes()));
+        Ok(self.streams.append(&channel, addition).await?.tail.bytes)
+    }
+
+    /// Everything that is there now.
+    pub async fn content(&self, name: &StreamName) -> Result<Vec<u8>, StreamError> {
+        let channel = self.streams.find(name).await?;
+        let (mut cursor, status) = self.streams.read(channel, 0).await?;
+        let mut content = Vec::new();
+        while (content.len() as u64) < status.tail.bytes {
+            match cursor.next().await? {
+                Piece::Data(part) => content.extend_from_slice(&part.bytes),
+                Piece::End(_) => break,
+            }
+        }
+        Ok(content)
+    }
+}
+
+fn name(text: &str) -> StreamName {
+    text.parse().expect("a name")
+}
+
+fn empty(text: &str) -> NewStream {
+    NewStream::empty(name(text), "text/plain")
+}
+
+#[tokio::test]
+async fn what_one_node_acknowledges_every_node_has() {
+    let common = Common::new(Terms::default()).await;
+    let nodes = [Node::start(&common).await, Node::start(&common).await, Node::start(&common).await];
+    let [a, b, c] = &nodes;
+    assert!(matches!(b.content(&name("s")).await, Err(StreamError::NotFound)));
+    assert!(a.streams.ensure(empty("s")).await.expect("created").created);
+    assert!(!b.streams.ensure(empty("s")).await.expect("there").created);
+    let mut want = String::new();
+    for i in 0..60 {
+        let text = format!("{i},");
+        want.push_str(&text);
+        nodes[i % 3].append(&name("s"), &text).await.expect("appended");
+        let seen = nodes[(i + 1) % 3].content(&name("s")).await.expect("content");
+        assert_eq!(String::from_utf8_lossy(&seen), want);
+    }
+    let channel = c.streams.find(&name("s")).await.expect("there");
+    c.streams.append(&channel, Addition::close(CloseReason::Finished)).await.expect("closed");
+    let refused = a.append(&name("s"), "late").await;
+    assert!(matches!(refused, Err(StreamError::Closed { .. })), "{refused:?}");
+    let channel = b.streams.find(&name("s")).await.expect("there");
+    b.streams.delete(&channel).await.expect("deleted");
+    assert!(matches!(a.content(&name("s")).await, Err(StreamError::NotFound)));
+    assert!(c.streams.ensure(empty("s")).await.expect("created").created);
+    assert_eq!(a.append(&name("s"), "anew").await, Ok(4));
+    assert_eq!(b.content(&name("s")).await.expect("content"), b"anew");
+}
+
+#[tokio::test]
+async fn readers_are_told_of_what_other_nodes_add() {
+    let common = Common::new(Terms::default()).await;
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    let channel = a.streams.ensure(empty("s")).await.expect("created").channel;
+    let there = b.streams.find(&name("s")).await.expect("there");
+    let (mut cursor, _) = b.streams.read(there, 0).await.expect("a cursor");
+    let reading = tokio::spawn(async move {
+        let mut got = Vec::new();
+        loop {
+            match cursor.next().await.expect("a piece") {
+                Piece::Data(part) => got.extend_from_slice(&part.bytes),
+                Piece::End(_) => return got,
+            }
+        }
+    });
+    let mut want = Vec::new();
+    for i in 0..200_u32 {
+        let text = format!("{i} ").repeat(1 + (i as usize % 7) * 300);
+        want.extend_from_slice(text.as_bytes());
+        let addition = Addition::bytes(text.into_bytes().into());
+        a.streams.append(&channel, addition).await.expect("appended");
+        if i % 50 == 0 {
+            common.log.interrupt();
+        }
+    }
+    a.streams.append(&channel, Addition::close(CloseReason::Finished)).await.expect("closed");
+    assert_eq!(reading.await.expect("no panic"), want);
+}
+
+/// Producers that go from node to node, all at once on one stream: each of their appends is there
+/// once, in their order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn producers_of_all_nodes_share_a_stream() {
+    let common = Common::new(Terms { kept_changes: 3, ..Terms::default() }).await;
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Arc::new(Node::start(&common).await));
+    }
+    nodes[0].streams.ensure(empty("s")).await.expect("created");
+    let producers: Vec<_> = (0..8)
+        .map(|producer| {
+            let nodes = nodes.clone();
+            tokio::spawn(async move {
+                for seq in 0..40_u64 {
+                    let stamp = Stamp { producer: format!("p{producer}").into(), epoch: 0, seq };
+                    for repeat in 0..2 {
+                        let node = &nodes[(producer + seq as usize + repeat) % nodes.len()];
+                        let channel = node.streams.find(&name("s")).await.expect("there");
+                        let body = Bytes::from(format!("{producer}:{seq}\n"));
+                        let writer = Writer { stamp: Some(stamp.clone()), seq: None };
+                        let addition = Addition { writer, ..Addition::bytes(body) };
+                        let appended = node.streams.append(&channel, addition).await;
+                        assert_eq!(appended.expect("appended").duplicate, repeat == 1);
+                    }
+                }
+            })
+        })
+        .collect();
+    for producer in producers {
+        producer.await.expect("no panic");
+    }
+    let content = nodes[1].content(&name("s")).await.expect("content");
+    let text = String::from_utf8(content).expect("text");
+    for producer in 0..8 {
+        let own = text.lines().filter_map(|line| line.strip_prefix(&format!("{producer}:")));
+        let seqs: Vec<u64> = own.map(|seq| seq.parse().expect("a number")).collect();
+        assert_eq!(seqs, (0..40).collect::<Vec<_>>());
+    }
+    drop(nodes);
+    let node = Node::start(&common).await;
+    assert_eq!(node.content(&name("s")).await.expect("content"), text.as_bytes());
+}
+
+#[tokio::test]
+async fn a_name_that_went_cold_goes_on_where_it_was() {
+    let terms = Terms { hot_ms: 1000, ..Terms::default() };
+    let common = Common::new(terms).await;
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    a.streams.ensure(empty("s")).await.expect("created");
+    a.append(&name("s"), "one,").await.expect("appended");
+    let _ = b.content(&name("s")).await.expect("content");
+    a.streams.shared().expect("shared").all_stored(messages::shared_log::Scope::Streams, true).await;
+    common.clock.advance_ms(2000);
+    assert_eq!(b.append(&name("s"), "two,").await, Ok(8));
+    assert_eq!(a.append(&name("s"), "three,").await, Ok(14));
+    assert_eq!(b.content(&name("s")).await.expect("content"), b"one,two,three,");
+    let stored = common.clock.now_ms();
+    assert!(stored > 0);
+}
+
+#[tokio::test]
+async fn forks_hold_their_source_on_every_node() {
+    let common = Common::new(Terms::default()).await;
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    a.streams.ensure(empty("source")).await.expect("created");
+    a.append(&name("source"), "shared,").await.expect("appended");
+    let fork = |text: &str| NewStream {
+        content_type: None,
+        fork: Some(messages::stream::ForkRequest {
+            source: name("source"),
+            point: messages::model::ForkPoint { anchor: None, beyond: 0 },
+        }),
+        ..empty(text)
+    };
+    assert!(b.streams.ensure(fork("fork")).await.expect("created").created);
+    a.append(&name("source"), "later").await.expect("appended");
+    assert_eq!(a.append(&name("fork"), "own").await, Ok(10));
+    assert_eq!(b.content(&name("fork")).await.expect("content"), b"shared,own");
+    let source = a.streams.find(&name("source")).await.expect("there");
+    a.streams.delete(&source).await.expect("hidden");
+    assert!(matches!(b.content(&name("source")).await, Err(StreamError::Hidden)));
+    assert!(matches!(b.streams.ensure(fork("other")).await, Err(StreamError::SourceHidden)));
+    assert_eq!(a.content(&name("fork")).await.expect("content"), b"shared,own");
+    let fork = b.streams.find(&name("fork")).await.expect("there");
+    b.streams.delete(&fork).await.expect("deleted");
+    assert!(matches!(a.content(&name("source")).await, Err(StreamError::NotFound)));
+    assert!(a.streams.ensure(empty("source")).await.expect("free again").created);
+}
