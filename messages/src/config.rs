@@ -246,8 +246,7 @@ mod tests {
     fn passwords_stay_out_of_logs() {
         let url = "postgres://user:secret@host/name";
         let redis = "redis://user:secret@host/";
-        let config =
-            Config::parse_from(["messages", "--database-url", url, "--redis-url", redis]);
+        let config = Config::parse_from(["messages", "--database-url", url, "--redis-url", redis]);
         assert_eq!(config.database_url(), url);
         assert!(!format!("{config:?}").contains("secret"));
     }

@@ -294,9 +294,8 @@ impl Core {
             let flusher = self.flusher(earlier).await?;
             return Ok(tokio::spawn(flusher.run(interval, stop.clone())));
         };
-        let flusher =
-            NodeFlusher::new(shared.clone(), self.store.clone(), self.database.clone())
-                .projecting(Arc::new(Projection));
+        let flusher = NodeFlusher::new(shared.clone(), self.store.clone(), self.database.clone())
+            .projecting(Arc::new(Projection));
         let stop = stop.clone();
         Ok(tokio::spawn(async move {
             flusher.run(interval, stop).await;

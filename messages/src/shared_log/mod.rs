@@ -10,12 +10,14 @@
 
 mod codec;
 mod memory;
+mod redis;
 mod settings;
 mod terms;
 
 pub use codec::{decode, encode};
-pub use settings::RedisSettings;
 pub use memory::{CallFault, Faults, MemoryLog, MemoryNode, WakeFault};
+pub use redis::{RedisLog, RedisOptions, RedisStats};
+pub use settings::RedisSettings;
 pub use terms::Terms;
 
 use crate::model::{StreamId, StreamName};

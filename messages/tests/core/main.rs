@@ -24,8 +24,11 @@ mod nodes;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;
+#[path = "../common/redis.rs"]
+mod redis_servers;
 mod service;
 mod service_model;
+mod shared_log;
 mod store_columns;
 mod store_contract;
 mod stream_list;

@@ -120,7 +120,8 @@ fn empty(text: &str) -> NewStream {
 #[tokio::test]
 async fn what_one_node_acknowledges_every_node_has() {
     let common = Common::new(Terms::default()).await;
-    let nodes = [Node::start(&common).await, Node::start(&common).await, Node::start(&common).await];
+    let nodes =
+        [Node::start(&common).await, Node::start(&common).await, Node::start(&common).await];
     let [a, b, c] = &nodes;
     assert!(matches!(b.content(&name("s")).await, Err(StreamError::NotFound)));
     assert!(a.streams.ensure(empty("s")).await.expect("created").created);
@@ -227,7 +228,11 @@ async fn a_name_that_went_cold_goes_on_where_it_was() {
     a.streams.ensure(empty("s")).await.expect("created");
     a.append(&name("s"), "one,").await.expect("appended");
     let _ = b.content(&name("s")).await.expect("content");
-    a.streams.shared().expect("shared").all_stored(messages::shared_log::Scope::Streams, true).await;
+    a.streams
+        .shared()
+        .expect("shared")
+        .all_stored(messages::shared_log::Scope::Streams, true)
+        .await;
     common.clock.advance_ms(2000);
     assert_eq!(b.append(&name("s"), "two,").await, Ok(8));
     assert_eq!(a.append(&name("s"), "three,").await, Ok(14));
