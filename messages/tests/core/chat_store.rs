@@ -96,8 +96,8 @@ async fn a_conversation_is_found_with_all_that_decides_about_it(store: Arc<dyn D
     let found = store.conversation("team").await.unwrap().unwrap();
     assert_eq!((found.row.title, found.row.settings.as_str()), (None, "{}"));
     assert!(found.row.retention && found.pins.is_empty());
-    assert_eq!(store.retaining("", 9).await.unwrap(), ["team".into()]);
-    assert_eq!(store.retaining("team", 9).await.unwrap(), []);
+    assert_eq!(store.retaining("", 9).await.unwrap(), [Arc::<str>::from("team")]);
+    assert!(store.retaining("team", 9).await.unwrap().is_empty());
 }
 
 async fn a_message_comes_back_as_it_was_sent(store: Arc<dyn Database>) {

@@ -191,7 +191,8 @@ impl Shared {
         let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
         let wants_truth = asks.iter().any(|ask| ask.wants_truth());
         let mut is_true = false;
-        if !standing.loaded && asks.iter().any(|ask| ask.begins()) {
+        let is_claimed = standing.hot || standing.fresh_claim().is_some();
+        if !is_claimed && asks.iter().any(|ask| ask.begins()) {
             self.claim(name, standing).await?;
             is_true = true;
         }

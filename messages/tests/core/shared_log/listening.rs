@@ -6,7 +6,7 @@ use futures::future::join_all;
 use messages::{
     limits::WAKE_BYTES_MAX,
     model::StreamName,
-    shared_log::{Addition, Head, Known, Scope, SharedLog, Wake},
+    shared_log::{Addition, Head, Known, Scope, Wake},
 };
 use std::time::Duration;
 
