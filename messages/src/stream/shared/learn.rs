@@ -25,6 +25,14 @@ pub(super) struct Attempt {
     pub steps: Vec<Step>,
 }
 
+/// A change on its way to a channel.
+struct Applied {
+    life: StreamId,
+    change: Change,
+    /// This node has added it.
+    is_own: bool,
+}
+
 impl Shared {
     /// Takes up everything that has happened to a name, `head` being what the log says, if that was
     /// asked already.
@@ -146,6 +154,7 @@ impl Shared {
         if let Some(row) = row {
             standing.channel = Some(match present {
                 Some(channel) if is_same => {
+                    self.foresee_stored(&channel, &row).await;
                     channel.jump(&row);
                     self.tell(&channel);
                     channel
@@ -174,6 +183,7 @@ impl Shared {
             channel.writer().over.get_or_insert(Over::Replaced);
             let _ = channel.publish_replaced();
             self.tell(&channel);
+            self.could_not_foresee(channel.name());
         }
     }
 
@@ -278,8 +288,10 @@ impl Shared {
                 self.take_up_told(standing, first, changes).await
             };
             if let Err(error) = result {
-                // Whoever wants to know asks again.
                 tracing::debug!(%error, stream = %name, "cannot take up what another node has told");
+                if let Some(this) = self.this.upgrade() {
+                    this.look_until_known(vec![name.clone()]);
+                }
                 return;
             }
         }
@@ -315,6 +327,7 @@ impl Shared {
             StreamError::Damaged
         })?;
         let (origin, life, change) = decoded;
+        let is_own = self.is_own(origin);
         let own = attempt.filter(|attempt| attempt.origin == origin);
         let channel = match &change {
             Change::Create(create) => {
@@ -326,7 +339,7 @@ impl Shared {
             }
             Change::Append(_) | Change::Delete(_) => standing.channel.clone(),
         };
-        self.apply(standing, version, life, change, channel)?;
+        self.apply(standing, version, Applied { life, change, is_own }, channel)?;
         Ok(own.is_some())
     }
 
@@ -339,8 +352,8 @@ impl Shared {
     /// Takes up what this node has added behind `version`.
     pub(super) fn take_up_own(&self, standing: &mut Standing, version: u64, steps: Vec<Step>) {
         for (version, Step { channel, change }) in (version + 1..).zip(steps) {
-            let life = channel.id();
-            if let Err(error) = self.apply(standing, version, life, change, Some(channel)) {
+            let applied = Applied { life: channel.id(), change, is_own: true };
+            if let Err(error) = self.apply(standing, version, applied, Some(channel)) {
                 tracing::error!(%error, "what this node has added does not fit");
                 standing.loaded = false;
             }
@@ -351,15 +364,18 @@ impl Shared {
         &self,
         standing: &mut Standing,
         version: u64,
-        life: StreamId,
-        change: Change,
+        applied: Applied,
         channel: Option<Arc<Channel>>,
     ) -> Result<(), StreamError> {
+        let Applied { life, change, is_own } = applied;
         let channel = channel.filter(|channel| channel.id() == life).ok_or(StreamError::Damaged)?;
         if matches!(change, Change::Create(_)) {
             self.replace(standing, version, &channel);
         }
         let ends = change == Change::Delete(Delete::Whole);
+        if let Change::Append(append) = &change {
+            self.foresee(&channel, &append.chunk, is_own);
+        }
         channel.replay(change).map_err(|mismatch| {
             tracing::error!(%mismatch, stream = %channel.name(), version, "a change does not fit");
             StreamError::Damaged

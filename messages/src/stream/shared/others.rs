@@ -1,0 +1,43 @@
+//! What nodes say to each other, and of each other.
+
+use super::Shared;
+use crate::stream::StreamError;
+use bytes::Bytes;
+
+impl Shared {
+    /// The number by which others know this node.
+    #[must_use]
+    pub fn node(&self) -> u32 {
+        self.node
+    }
+
+    /// Whether a change with this number as its origin was added by this node.
+    pub(super) fn is_own(&self, origin: u64) -> bool {
+        (origin >> 32) as u32 == self.node
+    }
+
+    /// Says something to all nodes that listen to `topic`, this one too. Nothing of it is kept.
+    ///
+    /// # Errors
+    /// The log does not answer; nobody knows who has heard it.
+    pub async fn say(&self, topic: &str, words: Bytes) -> Result<(), StreamError> {
+        self.log.say(topic, words).await.map_err(|error| self.trouble(&error))
+    }
+
+    /// Listens to `topic` from now on; see [`Shared::said`].
+    ///
+    /// # Errors
+    /// The log does not answer.
+    pub async fn listen(&self, topic: &str) -> Result<(), StreamError> {
+        self.log.listen(topic).await.map_err(|error| self.trouble(&error))
+    }
+
+    /// The nodes that live.
+    ///
+    /// # Errors
+    /// The log does not answer.
+    pub async fn alive(&self) -> Result<Vec<u32>, StreamError> {
+        let nodes = self.log.nodes().await.map_err(|error| self.trouble(&error))?;
+        Ok(nodes.into_iter().map(|node| node.start).collect())
+    }
+}
