@@ -2,19 +2,20 @@
 
 use super::{
     Chat, ChatError,
-    conversation::{Asked, Conversation, Live},
+    conversation::{Asked, AtHand, Conversation, Live},
     decide::{Action, Facts, Known, NewMessage, decide},
     event::{Event, Kind},
     name::{ConversationName, MessageId},
     view::MessageView,
 };
 use crate::{
+    limits::LOG_PATIENCE_MS,
     model::{CloseReason, Expected, Offset, Target},
     store::{MessageQuery, StoredMessage},
     stream::{Addition, PendingAppend, StreamError},
 };
-use std::{collections::HashMap, sync::Arc};
-use tokio::sync::MutexGuard;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{sync::MutexGuard, time::Instant};
 
 /// What has been done.
 #[derive(Clone, Debug)]
@@ -43,6 +44,13 @@ pub struct Begun {
     position: u64,
     /// What had been done before.
     earlier: Option<Box<MessageView>>,
+}
+
+/// What has come of an attempt.
+enum Tried {
+    Begun(Begun),
+    /// Another node was faster: it has to be decided anew.
+    Moved,
 }
 
 impl Chat {
@@ -85,8 +93,8 @@ impl Chat {
         name: &ConversationName,
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.conversation(name).await?;
-        self.begin_act(&conversation, user, Action::Send(message), None).await
+        let at_hand = self.at_hand(name).await?;
+        self.begin_act(at_hand, user, Action::Send(message), None).await
     }
 
     /// The first half of [`Chat::send_to`].
@@ -100,8 +108,8 @@ impl Chat {
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
         let action = Action::Send(message);
-        let conversation = self.direct(user, peer, &action).await?;
-        self.begin_act(&conversation, user, action, None).await
+        let at_hand = self.direct(user, peer, &action).await?;
+        self.begin_act(at_hand, user, action, None).await
     }
 
     /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.
@@ -129,8 +137,8 @@ impl Chat {
         name: &ConversationName,
         action: Action,
     ) -> Result<Done, ChatError> {
-        let conversation = self.conversation(name).await?;
-        let begun = self.begin_act(&conversation, user, action, None).await?;
+        let at_hand = self.at_hand(name).await?;
+        let begun = self.begin_act(at_hand, user, action, None).await?;
         self.done(begun).await
     }
 
@@ -158,8 +166,8 @@ impl Chat {
         message: &MessageId,
         action: Action,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.conversation(&message.conversation).await?;
-        self.begin_act(&conversation, user, action, Some(message.position)).await
+        let at_hand = self.at_hand(&message.conversation).await?;
+        self.begin_act(at_hand, user, action, Some(message.position)).await
     }
 
     /// The second half: waits until what was done is durable. Cancel safe: it happens, and those whom
@@ -181,6 +189,7 @@ impl Chat {
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
+            self.tell_erased(&conversation).await?;
             // The flusher says this, too, unless it could not know whether what it wrote was taken.
             let low = conversation.live().state.low;
             conversation.channel().set_low(low);
@@ -188,26 +197,54 @@ impl Chat {
         Ok(Done { events, position })
     }
 
+    /// Decides on what is known here. What was refused by that, and what another node was faster with,
+    /// is decided again on what is true then.
     pub(super) async fn begin_act(
         &self,
-        conversation: &Arc<Conversation>,
+        at_hand: AtHand,
         user: &Arc<str>,
         action: Action,
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
         self.attachments.check(&action)?;
+        let AtHand { mut conversation, mut is_fresh } = at_hand;
         let asked = Asked::of(conversation.name().as_str(), &action, target);
+        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        loop {
+            match self.try_act(&conversation, user, &action, &asked).await {
+                Ok(Tried::Begun(begun)) if is_fresh || begun.pending.is_some() => return Ok(begun),
+                Ok(Tried::Moved) if Instant::now() > until => {
+                    return Err(StreamError::Overloaded.into());
+                }
+                Ok(_) => {}
+                Err(error) if is_fresh || matches!(error, ChatError::Stream(_)) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+            conversation = self.conversation(conversation.name()).await?;
+            is_fresh = true;
+        }
+    }
+
+    async fn try_act(
+        &self,
+        conversation: &Arc<Conversation>,
+        user: &Arc<str>,
+        action: &Action,
+        asked: &Asked,
+    ) -> Result<Tried, ChatError> {
         if matches!(action, Action::Send(_)) {
             self.remember_last(conversation, user).await?;
         }
         let (turn, facts) = loop {
             let (floor, unknown) = {
                 let live = conversation.live();
-                (live.recent.floor, live.unknown(&asked))
+                (live.recent.floor, live.unknown(asked))
             };
             // Before the turn, which others wait for.
-            if let Some(begun) = self.sent_before(conversation, user, &asked, &action).await? {
-                return Ok(begun);
+            if let Some(begun) = self.sent_before(conversation, user, asked, action).await? {
+                return Ok(Tried::Begun(begun));
             }
             let found = self.known(conversation, &unknown).await?;
             let turn = conversation.turn.lock().await;
@@ -216,15 +253,16 @@ impl Chat {
                 // Some of what is not remembered any more was not in the tables when they were asked.
                 continue;
             }
-            let facts = live.facts(&asked, &found);
+            let facts = live.facts(asked, &found);
             let repeated = asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
             drop(live);
             if let Some(event) = repeated {
-                return earlier(conversation, MessageView::sent(&event, None), &action);
+                let message = MessageView::sent(&event, None);
+                return earlier(conversation, message, action).map(Tried::Begun);
             }
             break (turn, facts);
         };
-        self.step(conversation, turn, user, &action, facts).await
+        self.step(conversation, turn, user, action, facts).await
     }
 
     /// Decides, and gives what is to happen its place.
@@ -235,7 +273,7 @@ impl Chat {
         user: &Arc<str>,
         action: &Action,
         facts: Facts,
-    ) -> Result<Begun, ChatError> {
+    ) -> Result<Tried, ChatError> {
         let decided = {
             let live = conversation.live();
             let decided = decide(&live.state, user, action, &facts, self.clock.now_ms());
@@ -258,7 +296,7 @@ impl Chat {
             earlier: None,
         };
         if placed.events.is_empty() {
-            return Ok(begun(None, placed.events));
+            return Ok(Tried::Begun(begun(None, placed.events)));
         }
         let closes = placed.events.iter().any(|(event, _)| event.kind == Kind::Closed);
         let addition = Addition {
@@ -268,22 +306,33 @@ impl Chat {
             ..Addition::default()
         };
         let pending = self.streams.begin_append(conversation.channel(), addition).await?;
+        let is_shared = self.others.is_some();
         if !pending.is_accepted() {
+            if is_shared {
+                return Ok(Tried::Moved);
+            }
             self.streams.appended(pending).await?;
             return Err(StreamError::Replaced.into());
         }
+        if is_shared {
+            // Before anybody could see it, it was taken up as what other nodes do is.
+            return Ok(Tried::Begun(begun(Some(pending), placed.events)));
+        }
         // Nothing is waited for between this and the append, so both have happened or neither.
-        if conversation.live().apply(&placed.events, &facts) {
+        if conversation.live().apply(&placed.events) {
             // Those who have read everything have to learn that this was the end.
             conversation.channel().wake();
         }
         placed.events.iter().for_each(|(event, _)| self.note_growth(event));
         drop(turn);
-        self.announce(conversation.name(), Live::joined(&placed.events));
+        self.announce(
+            conversation.name(),
+            Live::joined(placed.events.iter().map(|(event, _)| event)),
+        );
         if conversation.remembers_much() {
             conversation.forget_stored();
         }
-        Ok(begun(Some(pending), placed.events))
+        Ok(Tried::Begun(begun(Some(pending), placed.events)))
     }
 
     /// Where members have to wait between two messages: finds out when `user` sent the last one, if
@@ -310,7 +359,7 @@ impl Chat {
     }
 
     /// Keeps in mind which messages grow, so that nobody takes them for those of an earlier run.
-    fn note_growth(&self, event: &Event) {
+    pub(super) fn note_growth(&self, event: &Event) {
         if matches!(&event.kind, Kind::Message(message) if message.streaming) {
             let (conversation, position) = (event.conversation.clone(), event.position);
             self.growing.insert(Target { conversation, position });

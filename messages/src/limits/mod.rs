@@ -1,6 +1,10 @@
 //! Every cap that is not a setting, with its unit in its name and the reason for its size.
 //! Those that an operator may want to move are in [`crate::config::Config`].
 
+mod nodes;
+
+pub use nodes::*;
+
 /// A name must fit a URL and an index page with room to spare.
 pub const STREAM_NAME_BYTES_MAX: usize = 512;
 
