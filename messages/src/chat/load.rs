@@ -135,7 +135,7 @@ impl Chat {
         // visible now is all there is, and then the tables have it; and how far everybody is.
         self.wait_for_all_tables().await?;
         let tail = channel.durable();
-        Ok(Arc::new(self.from_tables(name, &channel, tail).await?))
+        Ok(Arc::new(self.read_tables(name, &channel, tail).await?))
     }
 
     /// Where others write to it at the same time: what they do is kept from the beginning on, and comes
@@ -155,7 +155,7 @@ impl Chat {
         // The tables have this and maybe more; all that comes behind it is kept by now.
         let tail = channel.durable();
         self.wait_for_all_tables().await?;
-        let conversation = self.from_tables(name, &channel, tail).await?;
+        let conversation = self.read_tables(name, &channel, tail).await?;
         // What the tables have said beyond it is kept, too, behind this.
         if !Arc::ptr_eq(&self.look(others, name).await?, &channel) {
             return Err(StreamError::Replaced.into());
@@ -163,7 +163,7 @@ impl Chat {
         loading.finish(conversation).ok_or_else(|| StreamError::Replaced.into())
     }
 
-    async fn from_tables(
+    async fn read_tables(
         &self,
         name: &ConversationName,
         channel: &Arc<Channel>,
