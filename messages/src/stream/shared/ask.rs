@@ -107,20 +107,20 @@ fn say<T>(to: oneshot::Sender<T>, word: T) {
 
 /// The present life.
 pub(super) struct Look {
-    pub answer: Option<oneshot::Sender<Result<Option<Arc<Channel>>, StreamError>>>,
+    /// Also when the log does not answer: as far as this node and the store know.
+    pub anyhow: bool,
+    pub answer: oneshot::Sender<Result<Option<Arc<Channel>>, StreamError>>,
 }
 
 impl Ask for Look {
     fn decide(&mut self, _: &mut Trial) {}
 
     fn only_reads(&self) -> bool {
-        true
+        self.anyhow
     }
 
     fn answer(self: Box<Self>, result: Result<&Standing, StreamError>) {
-        if let Some(answer) = self.answer {
-            say(answer, result.map(|standing| standing.channel.clone()));
-        }
+        say(self.answer, result.map(|standing| standing.channel.clone()));
     }
 }
 

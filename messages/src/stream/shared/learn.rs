@@ -11,7 +11,7 @@ use crate::{
     channel::Channel,
     limits::{LOG_HOT_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Head, Logged},
+    shared_log::{self, Claimed, Head, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -112,9 +112,10 @@ impl Shared {
     ) -> Result<(), StreamError> {
         let claim = self.number();
         let claimed = self.log.claim(name, claim).await.map_err(|error| self.trouble(&error))?;
-        if let Some(head) = claimed {
-            return self.learn(name, standing, Some(head)).await;
-        }
+        let claim = match claimed {
+            Claimed::As(claim) => claim,
+            Claimed::Hot(head) => return self.learn(name, standing, Some(head)).await,
+        };
         // After the claim, so that it still holds when the claim is used.
         let made = Instant::now();
         let row = self.loader.load(name).await?;
@@ -278,8 +279,10 @@ impl Shared {
                 self.take_up_told(standing, first, changes).await
             };
             if let Err(error) = result {
-                // Whoever wants to know asks again.
                 tracing::debug!(%error, stream = %name, "cannot take up what another node has told");
+                if let Some(this) = self.this.upgrade() {
+                    this.look_until_known(vec![name.clone()]);
+                }
                 return;
             }
         }

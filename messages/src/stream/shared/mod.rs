@@ -34,7 +34,7 @@ pub(super) use ask::{Begun, Ended};
 use ask::{Append, Begin, End, Expire, Look, News};
 use bytes::Bytes;
 use dashmap::DashMap;
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all};
 use line::Line;
 use std::{
     sync::{
@@ -51,6 +51,12 @@ const HURRY: &str = "hurry";
 
 /// Between two looks at whether the store has everything, at first and at most.
 const BARRIER_MS: (u64, u64) = (2, 50);
+
+/// Before the log is asked again that has not answered.
+const LOOK_AGAIN_MS: u64 = 200;
+
+/// So many names are looked at at once when something may have been missed.
+const LOOKS_MAX: usize = 256;
 
 /// How many words of other nodes may wait for whoever listens here.
 const SAID_MAX: usize = 4096;
@@ -133,16 +139,24 @@ impl Shared {
     }
 
     /// The channel of the present life of a name as it is when this is called, or later; `None` when
-    /// there is none. Cancel safe.
+    /// there is none. While the log does not answer, as far as this node and the store know. Cancel safe.
     ///
     /// # Errors
-    /// The log or the store does not answer.
+    /// The store does not answer.
     pub async fn look(
         self: &Arc<Self>,
         name: &StreamName,
     ) -> Result<Option<Arc<Channel>>, StreamError> {
+        self.look_with(name, true).await
+    }
+
+    async fn look_with(
+        self: &Arc<Self>,
+        name: &StreamName,
+        anyhow: bool,
+    ) -> Result<Option<Arc<Channel>>, StreamError> {
         let (answer, answered) = oneshot::channel();
-        self.line(name).ask(self, Look { answer: Some(answer) });
+        self.line(name).ask(self, Look { anyhow, answer });
         let found = answered.await.unwrap_or(Err(StreamError::Stopping))?;
         if let Some(channel) = &found {
             channel.mark_used(self.clock.now_ms());
@@ -218,7 +232,7 @@ impl Shared {
         }
         line.follow(&*self.log).await.map_err(|error| self.trouble(&error))?;
         // What has happened before.
-        self.look(channel.name()).await.map(drop)
+        self.look_with(channel.name(), false).await.map(drop)
     }
 
     /// As [`Shared::follow`], without waiting: whatever is new by then wakes the readers.
@@ -349,15 +363,30 @@ impl Shared {
     }
 
     fn look_again(self: &Arc<Self>) {
-        let followed: Vec<_> = self
-            .lines
-            .iter()
-            .filter(|line| line.is_followed())
-            .map(|line| line.value().clone())
-            .collect();
-        followed.iter().for_each(|line| line.ask(self, Look { answer: None }));
+        let followed = self.lines.iter().filter(|line| line.is_followed());
+        let names: Vec<StreamName> = followed.map(|line| line.key().clone()).collect();
+        self.look_until_known(names);
         drop(self.said.send(Said { topic: "".into(), words: None }));
         drop(self.unstored.send(None));
+    }
+
+    /// Takes up what has happened to these, however long the log does not answer: nothing else may tell
+    /// their readers.
+    fn look_until_known(self: &Arc<Self>, names: Vec<StreamName>) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let look = |name: StreamName| {
+                let this = this.clone();
+                async move {
+                    while this.lines.contains_key(&name)
+                        && this.look_with(&name, false).await.is_err()
+                    {
+                        tokio::time::sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
+                    }
+                }
+            };
+            futures::stream::iter(names).for_each_concurrent(LOOKS_MAX, look).await;
+        });
     }
 
     /// Unloads names that nobody has used for a while.
