@@ -121,15 +121,16 @@ impl Ears {
     pub(super) async fn follow(&self) {
         let mut map = self.servers.map();
         loop {
-            let places: BTreeSet<Partition> = (0..PARTITIONS).collect();
-            for place in places.into_iter().filter_map(|p| map.borrow().place(p).cloned()) {
+            let known = map.borrow_and_update().clone();
+            {
                 let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
                 ears.retain(|_, ear| !ear.is_closed());
-                ears.entry(place.address.clone()).or_insert_with(|| self.ear(&place));
+                for place in known.in_use() {
+                    ears.entry(place.address.clone()).or_insert_with(|| self.ear(place));
+                }
             }
-            if map.changed().await.is_err() {
-                return;
-            }
+            // An ear may end at the moment at which its server comes back.
+            let _ = tokio::time::timeout(PROBE_INTERVAL, map.changed()).await;
         }
     }
 
@@ -142,6 +143,7 @@ impl Ears {
             wanted: self.wanted.clone(),
             wakes: self.wakes.clone(),
             served: BTreeSet::new(),
+            ending: HashMap::new(),
         };
         tokio::spawn(self.end.clone().run_until_cancelled_owned(ear.listen(asked)));
         looks
@@ -165,6 +167,8 @@ struct Ear {
     wakes: mpsc::UnboundedSender<Wake>,
     /// The partitions whose channels are subscribed to.
     served: BTreeSet<Partition>,
+    /// Subscriptions that we have ended, which the server will say it has done, so many times.
+    ending: HashMap<String, usize>,
 }
 
 impl Ear {
@@ -195,6 +199,7 @@ impl Ear {
     ) -> Result<(), (LogError, bool)> {
         let (said, mut heard) = mpsc::unbounded_channel();
         self.served.clear();
+        self.ending.clear();
         let push = self.hearing(said);
         let mut connection = connect(&self.place.info, self.servers.client("wakes"), push)
             .await
@@ -242,17 +247,20 @@ impl Ear {
         }
     }
 
-    fn hear(&self, said: Said) -> Result<(), LogError> {
-        let gone = LogError::Unavailable("the server has ended a subscription".to_owned());
-        match said {
-            Said::Gone => Err(gone),
-            // The answer to our own request, or the partition has moved to another server. The
-            // replies on this connection are out of step then: another is made.
-            Said::Ended(channel) => {
-                let wanted = self.wanted.of().iter().any(|channels| channels.contains(&channel));
-                if wanted { Err(gone) } else { Ok(()) }
+    /// What ends a connection is an error.
+    fn hear(&mut self, said: Said) -> Result<(), LogError> {
+        if let Said::Ended(channel) = said
+            && let Some(times) = self.ending.get_mut(&channel)
+        {
+            *times -= 1;
+            if *times == 0 {
+                self.ending.remove(&channel);
             }
+            return Ok(());
         }
+        // The server has ended it by itself: its partition is on another one now. That message was
+        // taken for an answer, so the others are out of step, and the connection is of no use.
+        Err(LogError::Unavailable("the server has ended a subscription".to_owned()))
     }
 
     /// Subscribes to what is wanted of the partitions that this server has now and had not before.
@@ -282,7 +290,7 @@ impl Ear {
 
     /// Does what is wanted now of the channels in question: of all that are asked for by now.
     async fn look(
-        &self,
+        &mut self,
         connection: &mut MultiplexedConnection,
         first: Look,
         looks: &mut mpsc::UnboundedReceiver<Look>,
@@ -292,11 +300,14 @@ impl Ear {
             .chain(more)
             .partition(|look| self.served.contains(&look.partition));
         answer(others, false);
-        let commands: Vec<_> = {
-            let wanted = self.wanted.of();
-            let wants = |l: &Look| wanted[usize::from(l.partition)].contains(&l.channel);
-            ours.iter().map(|look| subscribe(&look.channel, wants(look))).collect()
-        };
+        let mut commands = Vec::with_capacity(ours.len());
+        for Look { partition, channel, .. } in &ours {
+            let want = self.wanted.of()[usize::from(*partition)].contains(channel);
+            if !want {
+                *self.ending.entry(channel.clone()).or_default() += 1;
+            }
+            commands.push(subscribe(channel, want));
+        }
         send(connection, commands.iter()).await?;
         answer(ours, true);
         Ok(())

@@ -135,7 +135,7 @@ async fn after_a_break_nothing_is_missed(world: World) {
             let known = Known::Last { life: LIFE, version: head.version };
             head = done(a.add(&name, known, addition).await.unwrap());
             if number % 50 == 25 {
-                tokio::task::block_in_place(|| world.interrupt());
+                world.interrupt();
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
