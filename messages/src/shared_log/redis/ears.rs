@@ -14,7 +14,7 @@ use super::{
 };
 use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,12 +33,20 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// Whoever begins to listen waits so long until the server has said yes.
 const FOLLOW_WAIT: Duration = Duration::from_secs(2);
 
-/// The channels that are wanted, by partition.
-struct Wanted(Mutex<Vec<HashSet<String>>>);
+/// The channels that are wanted, by partition, and whether a server has ever confirmed that it tells
+/// of them: before that nothing can have been missed.
+struct Wanted(Mutex<Vec<HashMap<String, bool>>>);
 
 impl Wanted {
-    fn of(&self) -> MutexGuard<'_, Vec<HashSet<String>>> {
+    fn of(&self) -> MutexGuard<'_, Vec<HashMap<String, bool>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether it was before.
+    fn confirm(&self, partition: Partition, channel: &str) -> bool {
+        let mut of = self.of();
+        let confirmed = of[usize::from(partition)].get_mut(channel);
+        confirmed.is_some_and(|confirmed| std::mem::replace(confirmed, true))
     }
 }
 
@@ -68,7 +76,7 @@ impl Ears {
         wakes: mpsc::UnboundedSender<Wake>,
         end: CancellationToken,
     ) -> Self {
-        let wanted = Wanted(Mutex::new(vec![HashSet::new(); usize::from(PARTITIONS)]));
+        let wanted = Wanted(Mutex::new(vec![HashMap::new(); usize::from(PARTITIONS)]));
         let ears = Mutex::default();
         Self { servers, keys, wanted: Arc::new(wanted), ears, wakes, end }
     }
@@ -82,10 +90,10 @@ impl Ears {
     ) -> Result<(), LogError> {
         if let Some(wanted) = self.wanted.of().get_mut(usize::from(partition)) {
             if want {
-                wanted.insert(channel.clone())
+                wanted.entry(channel.clone()).or_insert(false);
             } else {
-                wanted.remove(&channel)
-            };
+                wanted.remove(&channel);
+            }
         }
         let end = Instant::now() + FOLLOW_WAIT;
         while Instant::now() < end {
@@ -272,17 +280,19 @@ impl Ear {
     ) -> Result<(), LogError> {
         let has: BTreeSet<Partition> =
             map.borrow_and_update().partitions_at(&self.place.address).into_iter().collect();
-        let channels: Vec<String> = {
+        let channels: Vec<(Partition, String)> = {
             let wanted = self.wanted.of();
             let new = has.difference(&self.served);
-            new.flat_map(|partition| wanted[usize::from(*partition)].iter().cloned()).collect()
+            new.flat_map(|p| wanted[usize::from(*p)].keys().map(|c| (*p, c.clone()))).collect()
         };
-        let commands: Vec<_> = channels.iter().map(|channel| subscribe(channel, true)).collect();
+        let commands: Vec<_> =
+            channels.iter().map(|(_, channel)| subscribe(channel, true)).collect();
         for commands in commands.chunks(AT_ONCE) {
             send(connection, commands.iter()).await?;
         }
         self.served = has;
-        if !channels.is_empty() {
+        let missed = channels.iter().filter(|(p, channel)| self.wanted.confirm(*p, channel));
+        if missed.count() > 0 {
             let _ = self.wakes.send(Wake::Lost);
         }
         Ok(())
@@ -302,13 +312,16 @@ impl Ear {
         answer(others, false);
         let mut commands = Vec::with_capacity(ours.len());
         for Look { partition, channel, .. } in &ours {
-            let want = self.wanted.of()[usize::from(*partition)].contains(channel);
+            let want = self.wanted.of()[usize::from(*partition)].contains_key(channel);
             if !want {
                 *self.ending.entry(channel.clone()).or_default() += 1;
             }
             commands.push(subscribe(channel, want));
         }
         send(connection, commands.iter()).await?;
+        for Look { partition, channel, .. } in &ours {
+            self.wanted.confirm(*partition, channel);
+        }
         answer(ours, true);
         Ok(())
     }

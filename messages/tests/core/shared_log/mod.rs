@@ -4,6 +4,7 @@
 mod adding;
 mod listening;
 mod lost;
+mod own;
 mod play;
 mod working;
 
