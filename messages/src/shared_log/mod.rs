@@ -210,6 +210,9 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, LogError>>;
 /// See the module. Every method may be called concurrently, and a call that is dropped half way has
 /// happened or not.
 pub trait SharedLog: Send + Sync {
+    /// How long it holds what.
+    fn terms(&self) -> Terms;
+
     /// The head of a name; `None` when it is cold.
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>>;
 

@@ -180,7 +180,10 @@ async fn disturb(world: Arc<World>, on: Arc<AtomicBool>) {
             }
             1 => world.common.log.interrupt(),
             2 => world.common.log.deliver(),
-            3 => world.common.clock.advance_ms(20_000),
+            3 => {
+                world.common.clock.advance_ms(20_000);
+                tokio::time::advance(Duration::from_millis(20_000)).await;
+            }
             4 => world.nodes.lock().unwrap().iter().for_each(|node| node.streams.sweep()),
             5 | 6 => {
                 // Held up half way, for longer than others wait.

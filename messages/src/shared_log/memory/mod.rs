@@ -174,6 +174,10 @@ impl MemoryNode {
 }
 
 impl SharedLog for MemoryNode {
+    fn terms(&self) -> Terms {
+        self.log.0.state().terms()
+    }
+
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.call("head", |state, now| state.head(name, now))
     }

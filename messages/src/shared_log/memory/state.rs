@@ -93,6 +93,10 @@ impl State {
         }
     }
 
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
     pub(super) fn head(&mut self, name: &StreamName, now: u64) -> Option<Head> {
         self.hot(name, now).map(|hot| hot.head)
     }

@@ -351,6 +351,10 @@ impl RedisLog {
 }
 
 impl SharedLog for RedisLog {
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.head_of(name).boxed()
     }

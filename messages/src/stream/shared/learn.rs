@@ -9,7 +9,7 @@ use super::{
 use crate::{
     admission::Over,
     channel::Channel,
-    limits::{LOG_HOT_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
+    limits::{LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
     shared_log::{self, Claimed, Head, Logged},
     stream::StreamError,
@@ -79,7 +79,7 @@ impl Shared {
         standing.hot = false;
         // A name stays hot for a while behind every change. So for that long nothing can have happened
         // behind the back of whoever has found it cold.
-        let fresh = Duration::from_millis(LOG_HOT_MS / 2);
+        let fresh = Duration::from_millis(self.log.terms().hot_ms / 2);
         if standing.loaded && standing.asked.is_some_and(|asked| asked.elapsed() < fresh) {
             return Ok(());
         }

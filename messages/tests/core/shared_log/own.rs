@@ -1,7 +1,9 @@
 //! What only a Redis of its own shows: one that is full, stops, is old, or has replicas.
 
 use super::{changes, done, heat, last, name, until_lost};
-use messages::shared_log::{Added, Head, LogError, RedisLog, RedisOptions, Scope, SharedLog, Wake};
+use messages::shared_log::{
+    Added, Claimed, Head, LogError, RedisLog, RedisOptions, Scope, SharedLog, Wake,
+};
 use std::{
     net::TcpListener,
     path::Path,
@@ -152,7 +154,7 @@ async fn what_too_few_replicas_have_is_not_confirmed() {
     (wary.wait_replicas, wary.wait_ms) = (1, 200);
     let log = RedisLog::open(wary).await.unwrap();
     let name = name("a");
-    assert_eq!(log.claim(&name, 1).await.unwrap(), None);
+    assert_eq!(log.claim(&name, 1).await.unwrap(), Claimed::As(1));
     let known = messages::shared_log::Known::Claimed { claim: 1, life: super::LIFE, version: 0 };
     let added = log.add(&name, known, changes(&["x"])).await;
     assert!(matches!(added, Err(LogError::Unavailable(_))), "{added:?}");
