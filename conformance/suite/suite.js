@@ -28,7 +28,10 @@ export function clusterSuite(nodes) {
   against(async () => {
     const redisUrl = process.env.TEST_REDIS_URL;
     if (!redisUrl) throw new Error("TEST_REDIS_URL is not set; run this with scripts/conformance");
-    const shared = ["--database-url", await postgres(), "--redis-url", redisUrl];
+    const databaseUrl = await postgres();
+    // What Redis holds belongs to one database.
+    const prefix = new URL(databaseUrl).pathname.slice(1);
+    const shared = ["--database-url", databaseUrl, "--redis-url", redisUrl, "--redis-prefix", prefix];
     return Cluster.start({ nodes, args: [...shared, "--durability", "sync"], env });
   });
 }
