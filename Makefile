@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CRASH_SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance fmt lint deny bench crash-seeds
+.PHONY: help run cluster test conformance fmt lint deny bench crash-seeds
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,14 +13,22 @@ run: ## Run the server with the settings of .env
 	@scripts/need cargo cc
 	cargo run --release --locked -p messages
 
-test: ## Run every test, with a throw-away Postgres
-	@scripts/need cargo cc curl postgres psql node python chromium
-	scripts/with-postgres sh -c 'cargo test --workspace --locked && \
+cluster: ## Run three nodes with Redis and Postgres behind one address; data in ./data/cluster
+	@scripts/need cargo cc node
+	@[ -n "$$REDIS_URL" ] || scripts/need redis
+	@[ -n "$$DATABASE_URL" ] || scripts/need postgres
+	cargo build --release --locked -p messages
+	@MESSAGES_BIN=$${CARGO_TARGET_DIR:-target}/release/messages scripts/cluster
+
+test: ## Run every test, with a throw-away Postgres and Redis
+	@scripts/need cargo cc curl postgres psql redis node python chromium
+	node --test scripts/proxy.test.mjs
+	scripts/with-postgres scripts/with-redis sh -c 'cargo test --workspace --locked && \
 		MESSAGES_BIN=$${CARGO_TARGET_DIR:-target}/debug/messages scripts/conformance'
 
 conformance: ## Test the protocol with its own suite, its clients and a browser
-	@scripts/need cargo cc postgres psql node python chromium
-	scripts/conformance
+	@scripts/need cargo cc postgres psql redis node python chromium
+	scripts/with-postgres scripts/with-redis scripts/conformance
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -31,17 +31,31 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The server, http://127.0.0.1:3000 when not said; a URL with /v1/stream in its path speaks Durable Streams, and a token may stand
-    /// before its host (http://TOKEN@host).
-    #[arg(long, global = true)]
-    pub url: Option<String>,
+    /// before its host (http://TOKEN@host). Said several times, or with commas between, these are nodes, whose clients take them in turns.
+    #[arg(long, global = true, visible_alias = "target", value_delimiter = ',')]
+    pub url: Vec<String>,
+
+    /// Nodes for the readers, where they are to be others than those for the writers.
+    #[arg(
+        long,
+        global = true,
+        visible_alias = "read-target",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub read_url: Vec<String>,
 
     /// What the server is called in the report.
     #[arg(long, global = true, default_value = "messages")]
     pub name: String,
 
-    /// The process of the server, for its CPU time and memory.
-    #[arg(long, global = true)]
-    pub pid: Option<u32>,
+    /// The process of the server, for its CPU time and memory; those of all nodes, where there are several.
+    #[arg(long, global = true, value_delimiter = ',')]
+    pub pid: Vec<u32>,
+
+    /// Another process that the server uses, for its CPU time and that of its children: redis=PID, postgres=PID.
+    #[arg(long, global = true, value_delimiter = ',', value_name = "NAME=PID")]
+    pub beside: Vec<String>,
 
     /// Another server to run in turns with: NAME=URL or NAME=URL,PID.
     #[arg(long, global = true, value_name = "NAME=URL[,PID]")]

@@ -4,6 +4,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::cli::{Cli, Command, Common};
 use crate::dialect::Target;
+use crate::process::Processes;
 use crate::sample::{Figure, Over, Sample};
 use crate::scenario::{self, Context};
 
@@ -59,17 +60,35 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The server under test and those it is compared with.
 fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
-    let url = common.url.as_deref().unwrap_or(URL);
-    let mut targets = vec![Target::new(&common.name, url, common.pid)?];
+    let urls: Vec<&str> = match &common.url[..] {
+        [] => vec![URL],
+        urls => urls.iter().map(String::as_str).collect(),
+    };
+    let processes = Processes { nodes: common.pid.clone(), beside: beside(&common.beside)? };
+    let own = Target::new(&common.name, &urls, processes)?.read_from(&common.read_url)?;
+    let mut targets = vec![own];
     for text in &common.compare {
         let (name, rest) = text.split_once('=').with_context(|| format!("{text}: NAME=URL"))?;
-        let (url, pid) = match rest.rsplit_once(',') {
-            Some((url, pid)) => (url, Some(pid.parse().with_context(|| format!("pid {pid}"))?)),
-            None => (rest, None),
+        let (url, nodes) = match rest.rsplit_once(',') {
+            Some((url, pid)) => (url, vec![number(pid)?]),
+            None => (rest, Vec::new()),
         };
-        targets.push(Target::new(name, url, pid)?);
+        targets.push(Target::new(name, &[url], Processes { nodes, ..Processes::default() })?);
     }
     Ok(targets)
+}
+
+/// The processes beside the server, as NAME=PID.
+fn beside(texts: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
+    let one = |text: &String| {
+        let (name, pid) = text.split_once('=').with_context(|| format!("{text}: NAME=PID"))?;
+        Ok((name.to_owned(), number(pid)?))
+    };
+    texts.iter().map(one).collect()
+}
+
+fn number(pid: &str) -> anyhow::Result<u32> {
+    pid.parse().with_context(|| format!("pid {pid}"))
 }
 
 /// Runs the scenario of the command line.
@@ -78,7 +97,7 @@ pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
     let comparable = match cli.command {
         Command::Verify(_) | Command::Crash(_) | Command::Chat(_) => false,
         // Without a URL it is a server of its own.
-        Command::ChatLoad(_) => cli.common.url.is_some(),
+        Command::ChatLoad(_) => !cli.common.url.is_empty(),
         _ => true,
     };
     ensure!(comparable || targets.len() == 1, "this scenario compares nothing");
@@ -100,9 +119,9 @@ pub async fn run(ctx: &Context, cli: &Cli) -> anyhow::Result<Vec<Outcome>> {
 }
 
 async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sample> {
-    let before = target.patience();
+    let before = target.refusals();
     // Without a URL, the chat scenarios start a server of their own.
-    let running = cli.common.url.is_some().then_some(target);
+    let running = (!cli.common.url.is_empty()).then_some(target);
     let mut sample = match &cli.command {
         Command::Verify(args) => scenario::verify::run(ctx, args, target).await?,
         Command::Append(args) => scenario::append::run(ctx, args, target).await?,
@@ -113,7 +132,7 @@ async fn once(ctx: &Context, cli: &Cli, target: &Target) -> anyhow::Result<Sampl
         Command::Chat(args) => scenario::chat::run(ctx, args, running).await?,
         Command::ChatLoad(args) => scenario::chat::load::run(ctx, args, running).await?,
     };
-    let patience = target.patience() - before;
+    let patience = target.refusals() - before;
     if patience > 0 {
         sample.count("asked for patience (503)", patience);
     }

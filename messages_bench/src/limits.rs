@@ -40,8 +40,21 @@ pub const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 /// How long a server may take to give up what only deleted streams needed.
 pub const COLLECTED: Duration = Duration::from_secs(5);
 
-/// How long a killed server may take to be reaped.
-pub const REAP: Duration = Duration::from_secs(10);
+/// How long a server may take to be gone that was killed, or told to stop: it has 10 s for requests that
+/// are under way.
+pub const REAP: Duration = Duration::from_secs(30);
+
+/// How long a client of several nodes waits for an answer before it asks another node.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a reader of several nodes waits for a sign of life: longer than any of them is silent.
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+
+/// How long after a restart or a pause a node may still break off what it has begun.
+pub const GRACE: Duration = Duration::from_secs(3);
+
+/// How long it may take until an append or a read goes on, whatever happens.
+pub const OUTAGE: Duration = Duration::from_secs(120);
 
 /// File descriptors kept back for everything that is not a connection.
 pub const DESCRIPTORS_RESERVED: u64 = 128;

@@ -7,6 +7,7 @@ mod compare;
 mod dialect;
 mod limits;
 mod load;
+mod nodes;
 mod process;
 mod random;
 mod record;

@@ -1,7 +1,7 @@
 //! What a process has used: CPU time and memory, from `/proc`.
 
 use std::fs;
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// The kernel tells CPU time to user space in hundredths of a second on every Linux.
@@ -22,9 +22,26 @@ impl Cpu {
         parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// The CPU time of a process and everything that it has started and that lives: of a Postgres, whose
+    /// every connection is a process. None at all when there is no such process.
+    pub fn of_all(pid: u32) -> Self {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+        children.map(Self::of_all).fold(Self::of(pid).unwrap_or_default(), |a, b| a + b)
+    }
+
     /// Both parts together.
     pub fn total(self) -> Duration {
         self.user + self.system
+    }
+}
+
+impl Add for Cpu {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { user: self.user + other.user, system: self.system + other.system }
     }
 }
 
@@ -70,26 +87,62 @@ fn parse_status(status: &str) -> Option<Memory> {
     Some(Memory { resident: kilobytes("VmRSS")? << 10, peak: kilobytes("VmHWM")? << 10 })
 }
 
+/// The processes of a server.
+#[derive(Clone, Debug, Default)]
+pub struct Processes {
+    /// Of the server itself, one for each node.
+    pub nodes: Vec<u32>,
+    /// What else it uses, by name; their children count as well.
+    pub beside: Vec<(String, u32)>,
+}
+
+impl Processes {
+    /// The memory of all nodes together; `None` when it is not known.
+    pub fn memory(&self) -> Option<Memory> {
+        let add = |a: Memory, b: Memory| Memory {
+            resident: a.resident + b.resident,
+            peak: a.peak + b.peak,
+        };
+        self.nodes.iter().filter_map(|pid| Memory::of(*pid)).reduce(add)
+    }
+}
+
 /// The server and the bench at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The server, when its process is known.
-    pub server: Option<Cpu>,
+    /// The nodes of the server, as far as their processes are known.
+    pub nodes: Vec<Cpu>,
+    /// What else it uses.
+    pub beside: Vec<(String, Cpu)>,
     /// The bench itself.
     pub own: Cpu,
 }
 
 impl Snapshot {
     /// Takes the CPU times now.
-    pub fn take(server: Option<u32>) -> Self {
-        let own = Cpu::of(std::process::id()).unwrap_or_default();
-        Self { server: server.and_then(Cpu::of), own }
+    pub fn take(processes: &Processes) -> Self {
+        let of = |pid: &u32| Cpu::of(*pid).unwrap_or_default();
+        let beside = |(name, pid): &(String, u32)| (name.clone(), Cpu::of_all(*pid));
+        Self {
+            nodes: processes.nodes.iter().map(of).collect(),
+            beside: processes.beside.iter().map(beside).collect(),
+            own: of(&std::process::id()),
+        }
     }
 
     /// What was used since `earlier`.
     pub fn since(self, earlier: Self) -> Self {
-        let server = self.server.zip(earlier.server).map(|(now, then)| now - then);
-        Self { server, own: self.own - earlier.own }
+        let beside = self.beside.into_iter().zip(earlier.beside);
+        Self {
+            nodes: self.nodes.iter().zip(earlier.nodes).map(|(now, then)| *now - then).collect(),
+            beside: beside.map(|((name, now), (_, then))| (name, now - then)).collect(),
+            own: self.own - earlier.own,
+        }
+    }
+
+    /// The nodes together; `None` when none is known.
+    pub fn server(&self) -> Option<Cpu> {
+        self.nodes.iter().copied().reduce(|a, b| a + b)
     }
 }
 

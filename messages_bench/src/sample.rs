@@ -1,5 +1,6 @@
 //! The outcome of one run of one scenario against one server.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -36,7 +37,7 @@ pub enum Over {
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     /// What it is; the same name means the same figure in every run.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its unit.
     pub unit: &'static str,
     /// The number.
@@ -94,13 +95,21 @@ pub struct Sample {
 
 impl Sample {
     /// Adds a figure.
-    pub fn figure(&mut self, name: &'static str, unit: &'static str, value: f64, better: Better) {
+    pub fn figure(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        unit: &'static str,
+        value: f64,
+        better: Better,
+    ) {
+        let name = name.into();
         self.figures.push(Figure { name, unit, value, better, over: Over::Median });
     }
 
     /// Adds memory by which the server has grown.
     pub fn grown(&mut self, name: &'static str, unit: &'static str, value: f64) {
-        self.figures.push(Figure { name, unit, value, better: Better::Lower, over: Over::Largest });
+        let (name, better) = (name.into(), Better::Lower);
+        self.figures.push(Figure { name, unit, value, better, over: Over::Largest });
     }
 
     /// Adds a number that only describes the run.
@@ -130,13 +139,20 @@ impl Sample {
         self.latency = Some(latency.clone());
     }
 
-    /// Adds the CPU time of the server, where known, and of the bench, each per operation.
-    pub fn cpu(&mut self, used: Snapshot, operations: u64, per: &'static str) {
+    /// Adds the CPU time of the server, where known, of each of several nodes, of what else it uses, and
+    /// of the bench, each per operation.
+    pub fn cpu(&mut self, used: &Snapshot, operations: u64, per: &'static str) {
         let share = |time: Duration| time.as_secs_f64() * 1e6 / operations.max(1) as f64;
-        if let Some(server) = used.server {
+        if let Some(server) = used.server() {
             self.figure("server CPU", per, share(server.total()), Better::Lower);
             self.figure("server user", per, share(server.user), Better::Lower);
             self.figure("server system", per, share(server.system), Better::Lower);
+        }
+        for (number, node) in used.nodes.iter().enumerate().filter(|_| used.nodes.len() > 1) {
+            self.figure(format!("node {number} CPU"), per, share(node.total()), Better::Lower);
+        }
+        for (name, beside) in &used.beside {
+            self.figure(format!("{name} CPU"), per, share(beside.total()), Better::Lower);
         }
         self.figure("bench CPU", per, share(used.own.total()), Better::Neither);
     }

@@ -3,13 +3,15 @@
 use std::fs::{self, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Uri};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -68,9 +70,11 @@ impl Server {
         })
     }
 
-    /// With a variable in its environment: what the command line holds, everybody can see.
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.environment.push((name, value.to_owned()));
+    /// With more flags, and with variables in its environment: what the command line holds, everybody can
+    /// see.
+    pub fn with(mut self, flags: &[String], environment: &[(&'static str, String)]) -> Self {
+        self.flags.extend_from_slice(flags);
+        self.environment.extend_from_slice(environment);
         self
     }
 
@@ -141,13 +145,43 @@ impl Server {
 
     /// Kills it with SIGKILL, in the middle of whatever it does.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.end(Signal::KILL).await.map(drop)
+    }
+
+    /// Tells it to stop with SIGTERM, and waits until it has; tells how long it took.
+    pub async fn terminate(&mut self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let status = self.end(Signal::TERM).await?;
+        ensure!(status.is_none_or(|s| s.success()), "told to stop, it ended with {status:?}");
+        Ok(begun.elapsed())
+    }
+
+    /// Sends it a signal that it survives.
+    pub fn signal(&self, what: Signal) -> anyhow::Result<()> {
+        self.child.as_ref().map_or(Ok(()), |child| signal(child, what))
+    }
+
+    /// Ends it by a signal.
+    async fn end(&mut self, how: Signal) -> anyhow::Result<Option<ExitStatus>> {
         let Some(mut child) = self.child.take() else {
-            return Ok(());
+            return Ok(None);
         };
         if let Some(status) = child.try_wait()? {
             bail!("the server ended by itself ({status}): {}", self.last_words());
         }
-        timeout(limits::REAP, child.kill()).await.context("the killed server does not go")??;
-        Ok(())
+        signal(&child, how)?;
+        let ended = reap(&mut child).await;
+        ended.map(Some).with_context(|| format!("the server does not go on {how:?}"))
     }
+}
+
+/// Sends a signal to a process that has not been waited for.
+pub fn signal(child: &Child, what: Signal) -> anyhow::Result<()> {
+    let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    Ok(kill_process(pid.context("the process is gone")?, what)?)
+}
+
+/// Waits for the end of a process.
+pub async fn reap(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    Ok(timeout(limits::REAP, child.wait()).await??)
 }

@@ -134,7 +134,7 @@ impl Recent {
 }
 
 /// What is known of a message that was just sent.
-fn known(event: &Event, message: &Message) -> Known {
+pub(super) fn known(event: &Event, message: &Message) -> Known {
     Known {
         position: event.position,
         source: event.source.clone(),

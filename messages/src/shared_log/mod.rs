@@ -3,8 +3,9 @@
 //!
 //! A name is *hot* while the log knows it. It has a [`Head`] then, and its last changes. A name that
 //! nobody has used for a while is cold: the database has all of it, and the log nothing. Whoever wants
-//! to change a cold name *claims* it first and looks into the database after that. As only the holder
-//! of the last claim can make the name hot, what the database said still holds then.
+//! to change a cold name *claims* it first and looks into the database after that. A claim ends when the
+//! name becomes hot, so what the database said still holds for whoever adds with it. Those who claim at
+//! the same time have one claim together, and the first of them wins.
 //!
 //! Nothing here decides what may happen to a stream, and nothing knows what a change means.
 
@@ -51,7 +52,7 @@ pub enum Known {
         /// Its number.
         version: u64,
     },
-    /// It is cold, and was claimed with this number before the database said this of it.
+    /// It is cold, and has been claimed with this number since before the database said this of it.
     Claimed {
         /// The number of the claim.
         claim: u64,
@@ -60,6 +61,15 @@ pub enum Known {
         /// The last change that the database has.
         version: u64,
     },
+}
+
+/// What a claim has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The name is claimed under this number.
+    As(u64),
+    /// It is hot, with this head.
+    Hot(Head),
 }
 
 /// What is to be added, in one step.
@@ -81,7 +91,7 @@ pub enum Added {
     Done(Head),
     /// Somebody else was faster: this is the head. Nothing was added.
     Moved(Head),
-    /// The name is cold, or the claim was not the last one. Nothing was added.
+    /// The name is cold, or the claim has ended. Nothing was added.
     Cold,
 }
 
@@ -200,12 +210,16 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, LogError>>;
 /// See the module. Every method may be called concurrently, and a call that is dropped half way has
 /// happened or not.
 pub trait SharedLog: Send + Sync {
+    /// How long it holds what.
+    fn terms(&self) -> Terms;
+
     /// The head of a name; `None` when it is cold.
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>>;
 
-    /// Claims a cold name with a number that nobody else uses. A claim ends every earlier one, and
-    /// holds for [`crate::limits::LOG_CLAIM_MS`]. Returns the head when the name is hot instead.
-    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Option<Head>>;
+    /// Claims a cold name, with a number that nobody else uses unless somebody has claimed it already.
+    /// A claim holds until the name becomes hot, or for [`crate::limits::LOG_CLAIM_MS`] after somebody
+    /// has claimed it last.
+    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Claimed>;
 
     /// Adds to the log of a name if it is as it is `known`, and tells those who follow it.
     fn add<'a>(

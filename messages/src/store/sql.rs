@@ -326,7 +326,13 @@ pub(super) async fn flush<DB: Run>(
         let forks: Vec<_> = part.iter().map(|f| rows::fork_texts(&f.stream)).collect();
         let rows = part.iter().zip(&forks);
         let values = rows.flat_map(|(f, fork)| rows::stream_values(&f.stream, fork)).collect();
-        DB::execute(on, Statement::over(INSERT_STREAMS, part.len(), values, "")).await?;
+        let inserted =
+            DB::execute(on, Statement::over(INSERT_STREAMS, part.len(), values, "")).await;
+        inserted.map_err(|error| match error.as_database_error() {
+            // Another node was faster.
+            Some(known) if known.is_unique_violation() => StoreError::Conflict(part[0].stream.id),
+            _ => error.into(),
+        })?;
     }
     let (head, tail) = UPDATE_STREAMS;
     for part in known.chunks(ROWS_MAX) {

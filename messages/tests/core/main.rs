@@ -21,6 +21,7 @@ mod lifetimes;
 mod memory_store;
 mod memory_subscriptions;
 mod nodes;
+mod nodes_play;
 #[path = "../common/postgres.rs"]
 mod postgres;
 mod random;

@@ -4,7 +4,7 @@ use super::memory_subscriptions::Subscriptions;
 use futures::future::{BoxFuture, ready};
 use messages::{
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
-    store::{Store, StoreError},
+    store::{NodeStore, Store, StoreError},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -119,9 +119,10 @@ fn write(state: &mut State, flushes: &[Flush]) -> Result<(), StoreError> {
         let id = flush.stream.id;
         state.flushes += 1;
         let row = state.streams.get(&id).map(|(stream, _)| stream.tail);
+        let version = state.streams.get(&id).map_or(0, |(stream, _)| stream.version);
         let name_is_taken =
             state.streams.values().any(|(s, _)| s.name == flush.stream.name && s.id != id);
-        if row != flush.from || name_is_taken {
+        if row != flush.from || version != flush.from_version || name_is_taken {
             return Err(StoreError::Conflict(id));
         }
         let (stream, chunks) =
@@ -214,5 +215,36 @@ impl Store for MemoryStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
+    }
+}
+
+/// Its time stands still: what is held up for too long is for the tests of real ones.
+impl NodeStore for MemoryStore {
+    fn count_forks(&self, source: StreamId) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(ready(Ok(forks(&self.state(), source))))
+    }
+
+    fn incarnation(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn begin_incarnation<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(ready(Ok(true)))
+    }
+
+    fn now_ms(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(ready(Ok(0)))
+    }
+
+    fn flush_until<'a>(
+        &'a self,
+        flushes: &'a [Flush],
+        _: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.flush(flushes)
     }
 }

@@ -1,6 +1,6 @@
 //! Several nodes in one process, on a shared log in memory and one database.
 
-use super::clock::ManualClock;
+use super::{clock::ManualClock, memory_store::MemoryStore};
 use bytes::Bytes;
 use messages::{
     budget::Budget,
@@ -10,8 +10,8 @@ use messages::{
     committer::Commits,
     journal::{Mark, MemoryJournal},
     model::{CloseReason, Stamp, StreamName, Writer},
-    shared_log::{MemoryLog, Terms},
-    store::{self, Database, Store},
+    shared_log::{Faults, MemoryLog, Terms},
+    store::{self, NodeStore, Store},
     stream::{Addition, Ground, NewStream, Piece, StreamError, Streams},
 };
 use std::{sync::Arc, time::Duration};
@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 /// What nodes have in common.
 pub struct Common {
-    _home: TempDir,
+    _home: Option<TempDir>,
     pub log: MemoryLog,
-    pub store: Arc<dyn Database>,
+    pub store: Arc<dyn Store>,
+    pub nodes: Arc<dyn NodeStore>,
     pub clock: Arc<ManualClock>,
 }
 
@@ -34,7 +35,15 @@ impl Common {
         let clock = ManualClock::new();
         let log = MemoryLog::new(clock.clone(), terms);
         let store = store::open(&url).await.expect("a database");
-        Self { _home: home, log, store, clock }
+        Self { _home: Some(home), log, store: store.clone(), nodes: store, clock }
+    }
+
+    /// On a store in memory, and with faults of the log.
+    pub fn in_memory(terms: Terms, faults: impl Faults + 'static) -> Self {
+        let clock = ManualClock::new();
+        let log = MemoryLog::with_faults(clock.clone(), terms, faults);
+        let store = Arc::new(MemoryStore::default());
+        Self { _home: None, log, store: store.clone(), nodes: store, clock }
     }
 }
 
@@ -47,12 +56,17 @@ pub struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.tasks.iter().for_each(|task| task.abort());
+        self.kill();
     }
 }
 
 impl Node {
+    /// It hears nothing more of others.
+    pub fn kill(&self) {
+        self.stop.cancel();
+        self.tasks.iter().for_each(|task| task.abort());
+    }
+
     pub async fn start(common: &Common) -> Self {
         let node = Self::without_flusher(common).await;
         node.flushing(common)
@@ -70,7 +84,7 @@ impl Node {
             stream_bytes_max: 1 << 30,
         });
         let log = Arc::new(common.log.node());
-        let streams = Arc::new(streams.sharing(log, common.store.clone()));
+        let streams = Arc::new(streams.sharing(log, common.nodes.clone()));
         let shared = streams.shared().expect("a log").clone();
         let stop = CancellationToken::new();
         let tasks = vec![tokio::spawn(shared.run(stop.clone()))];
@@ -85,7 +99,7 @@ impl Node {
 
     pub fn flusher(&self, common: &Common) -> NodeFlusher {
         let shared = self.streams.shared().expect("a log").clone();
-        NodeFlusher::new(shared, common.store.clone(), common.store.clone())
+        NodeFlusher::new(shared, common.store.clone(), common.nodes.clone())
     }
 
     pub async fn append(&self, name: &StreamName, body: &str) -> Result<u64, StreamError> {

@@ -3,9 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
-use super::{Target, durable};
+use super::{Patience, Target, durable};
 use crate::client::{Client, Failure, Outgoing, Reply};
-use crate::limits;
 
 /// The headers of the protocol that are sent.
 pub mod name {
@@ -110,16 +109,47 @@ impl Answer {
     }
 }
 
-/// A connection for requests of the protocol.
+/// A connection for requests of the protocol, to one node at a time.
 pub struct Caller {
     client: Client,
     path: String,
+    node: usize,
+    patience: Patience,
 }
 
 impl Caller {
     /// A caller that has not connected yet.
     pub fn new(target: &Target) -> Self {
-        Self { client: Client::new(target.endpoint.clone()), path: target.endpoint.path.clone() }
+        Self {
+            client: Client::new(target.endpoint.clone()),
+            path: target.endpoint.path.clone(),
+            node: target.node,
+            patience: target.patience,
+        }
+    }
+
+    /// The same, with all the time in the world: what it asks for is never still on its way when it
+    /// asks again elsewhere.
+    pub fn patient(target: &Target) -> Self {
+        Self { patience: Patience::default(), ..Self::new(target) }
+    }
+
+    /// The node that it asks.
+    pub fn node(&self) -> usize {
+        self.node
+    }
+
+    /// Asks another node from now on.
+    pub fn visit(&mut self, target: &Target) {
+        if self.node != target.node {
+            self.client = Client::new(target.endpoint.clone());
+            self.node = target.node;
+        }
+    }
+
+    /// Whether it is normal that an answer takes longer than it waits.
+    pub fn is_impatient(&self) -> bool {
+        self.patience != Patience::default()
     }
 
     /// The path of a stream, as `Stream-Forked-From` names it.
@@ -139,7 +169,7 @@ impl Caller {
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri;
         request.headers_mut().clone_from(&call.headers);
-        self.client.request(request, limits::RESPONSE).await
+        self.client.request(request, self.patience.answer).await
     }
 
     /// Sends a request and takes all of its answer, whatever its status.
@@ -151,7 +181,7 @@ impl Caller {
     /// All of an answer.
     pub async fn whole(&mut self, mut reply: Reply) -> Result<Answer, Failure> {
         let mut body = BytesMut::new();
-        while let Some(piece) = self.client.piece(&mut reply).await? {
+        while let Some(piece) = self.piece(&mut reply).await? {
             body.extend_from_slice(&piece);
         }
         let (status, headers) = (reply.head.status, reply.head.headers);
@@ -160,6 +190,6 @@ impl Caller {
 
     /// The next piece of an answer that comes in pieces; `None` at its proper end.
     pub async fn piece(&mut self, reply: &mut Reply) -> Result<Option<Bytes>, Failure> {
-        self.client.piece(reply).await
+        self.client.piece_within(reply, self.patience.silence).await
     }
 }

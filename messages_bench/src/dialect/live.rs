@@ -132,9 +132,15 @@ impl Reader {
         &self.offset
     }
 
-    /// Breaks off, and goes on in another way the next time.
-    pub fn reconnect(&mut self, mode: Mode) {
+    /// The node that it reads from.
+    pub fn node(&self) -> usize {
+        self.caller.node()
+    }
+
+    /// Breaks off, and goes on in another way the next time, perhaps on another node.
+    pub fn reconnect(&mut self, target: &Target, mode: Mode) {
         self.caller.disconnect();
+        self.caller.visit(target);
         self.events = None;
         self.mode = mode;
     }

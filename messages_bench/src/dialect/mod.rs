@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, Endpoint, Failure, Outgoing, Reply};
 use crate::limits;
+use crate::process::Processes;
 use crate::sse::{Piece, Sse};
 
 pub use plain::Tail;
@@ -28,6 +30,21 @@ pub enum Dialect {
     Durable,
 }
 
+/// How long a client waits until it gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of an answer.
+    pub answer: Duration,
+    /// For the next piece of a body.
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { answer: limits::RESPONSE, silence: limits::SILENCE }
+    }
+}
+
 /// A server to be measured.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -37,29 +54,79 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// What it speaks.
     pub dialect: Dialect,
-    /// Its process, for CPU and memory.
-    pub pid: Option<u32>,
+    /// Its processes, for CPU and memory.
+    pub processes: Processes,
+    /// Which of several nodes it is.
+    pub node: usize,
+    /// How long its clients wait.
+    pub patience: Patience,
+    /// Where writers write, and readers read, in turns.
+    writing: Vec<Endpoint>,
+    reading: Vec<Endpoint>,
     /// How often it asked for patience with 503.
-    patience: Arc<AtomicU64>,
+    refusals: Arc<AtomicU64>,
 }
 
 impl Target {
-    /// A target from its URL.
-    pub fn new(name: &str, url: &str, pid: Option<u32>) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::parse(url)?;
+    /// A target from its URL, or from the URLs of its nodes.
+    pub fn new(name: &str, urls: &[&str], processes: Processes) -> anyhow::Result<Self> {
+        let nodes = urls.iter().map(|url| Endpoint::parse(url));
+        let nodes = nodes.collect::<anyhow::Result<Vec<_>>>()?;
+        let endpoint = nodes.first().context("a target has a URL")?.clone();
         let durable = endpoint.path.contains("/v1/stream");
+        let same = nodes.iter().all(|node| node.path == endpoint.path);
+        anyhow::ensure!(same, "the nodes of {name} have different paths");
         Ok(Self {
             name: name.to_owned(),
             dialect: if durable { Dialect::Durable } else { Dialect::Plain },
             endpoint,
-            pid,
-            patience: Arc::default(),
+            processes,
+            node: 0,
+            patience: Patience::default(),
+            writing: nodes.clone(),
+            reading: nodes,
+            refusals: Arc::default(),
         })
     }
 
+    /// The same, read from these nodes only.
+    pub fn read_from(self, urls: &[String]) -> anyhow::Result<Self> {
+        let reading = urls.iter().map(|url| Endpoint::parse(url));
+        let reading = reading.collect::<anyhow::Result<Vec<_>>>()?;
+        let same = reading.iter().all(|node| node.path == self.endpoint.path);
+        anyhow::ensure!(same, "the nodes of {} have different paths", self.name);
+        Ok(if reading.is_empty() { self } else { Self { reading, ..self } })
+    }
+
+    /// Where its nodes listen.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.writing
+    }
+
+    /// For the writer of this number: writers take the nodes in turns.
+    pub fn writing(&self, number: usize) -> Self {
+        let endpoint = self.writing[number % self.writing.len()].clone();
+        Self { endpoint, ..self.clone() }
+    }
+
+    /// For the reader of this number: readers take the nodes in turns.
+    pub fn reading(&self, number: usize) -> Self {
+        let endpoint = self.reading[number % self.reading.len()].clone();
+        Self { endpoint, ..self.clone() }
+    }
+
+    /// The nodes of a cluster of the bench's own, each as a target whose URL has `path`.
+    pub fn nodes(urls: &[String], path: &str, patience: Patience) -> anyhow::Result<Vec<Self>> {
+        let node = |(node, url): (usize, &String)| {
+            let target = Self::new("messages", &[&format!("{url}{path}")], Processes::default())?;
+            Ok(Self { node, patience, ..target })
+        };
+        urls.iter().enumerate().map(node).collect()
+    }
+
     /// How often it has asked for patience so far.
-    pub fn patience(&self) -> u64 {
-        self.patience.load(Ordering::Relaxed)
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 }
 
@@ -99,8 +166,8 @@ pub struct Session {
     client: Client,
     dialect: Dialect,
     path: String,
-    patience: Arc<AtomicU64>,
-    silence: Duration,
+    refusals: Arc<AtomicU64>,
+    patience: Patience,
 }
 
 impl Session {
@@ -110,14 +177,14 @@ impl Session {
             client: Client::new(target.endpoint.clone()),
             dialect: target.dialect,
             path: target.endpoint.path.clone(),
-            patience: Arc::clone(&target.patience),
-            silence: limits::SILENCE,
+            refusals: Arc::clone(&target.refusals),
+            patience: target.patience,
         }
     }
 
     /// Lets a followed stream be silent for `silence` on top of the usual limit.
     pub fn expect_silence(&mut self, silence: Duration) {
-        self.silence = limits::SILENCE + silence;
+        self.patience.silence = limits::SILENCE + silence;
     }
 
     /// Gives up whatever is under way.
@@ -137,7 +204,8 @@ impl Session {
         loop {
             let body = Outgoing::Whole(body.clone());
             let content_type = content_type.cloned();
-            let sent = self.client.send(method.clone(), uri.clone(), content_type, body).await;
+            let (method_, uri_, limit) = (method.clone(), uri.clone(), self.patience.answer);
+            let sent = self.client.exchange(method_, uri_, content_type, body, limit).await;
             let mut reply = sent?;
             if reply.head.status.is_success() {
                 return Ok(reply);
@@ -146,7 +214,7 @@ impl Session {
             let failure = self.client.refusal(format!("{method} {uri}"), &mut reply).await;
             match pause {
                 Some(pause) if Instant::now() + pause < give_up => {
-                    self.patience.fetch_add(1, Ordering::Relaxed);
+                    self.refusals.fetch_add(1, Ordering::Relaxed);
                     sleep(pause).await;
                 }
                 _ => return Err(failure),
@@ -261,7 +329,9 @@ impl Session {
         follow: &mut Follow,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<bool, Failure> {
-        let Some(bytes) = self.client.piece_within(&mut follow.reply, self.silence).await? else {
+        let Some(bytes) =
+            self.client.piece_within(&mut follow.reply, self.patience.silence).await?
+        else {
             return self.come_back(follow).await;
         };
         match &mut follow.events {

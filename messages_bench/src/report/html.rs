@@ -71,7 +71,7 @@ fn tiles(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
     let Some((own, peers)) = medians.split_first() else {
         return String::new();
     };
-    let shown = own.iter().filter(|figure| TILES.contains(&figure.name));
+    let shown = own.iter().filter(|figure| TILES.contains(&&*figure.name));
     // With deliveries, the appends behind them come later in the list and are left to the table.
     let shown = shown.filter(|f| f.name != "appends" || value_of(own, "deliveries").is_none());
     for figure in shown.take(4) {
@@ -143,7 +143,7 @@ fn comparison(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
     let mut groups = Vec::new();
     for figure in own.iter().filter(|figure| figure.better != Better::Neither) {
         let values: Vec<f64> = std::iter::once(figure.value)
-            .chain(peers.iter().map(|peer| value_of(peer, figure.name).unwrap_or(0.0)))
+            .chain(peers.iter().map(|peer| value_of(peer, &figure.name).unwrap_or(0.0)))
             .collect();
         if values.iter().all(|value| *value == 0.0) {
             continue;
@@ -152,7 +152,7 @@ fn comparison(outcomes: &[Outcome], medians: &[Vec<Figure>]) -> String {
             if figure.better == Better::Higher { "more is better" } else { "less is better" };
         let text = |value: &f64| (*value, format!("{} {}", number(*value), figure.unit));
         let values = values.iter().map(text).collect();
-        groups.push(Bars { name: figure.name.to_owned(), hint, values });
+        groups.push(Bars { name: figure.name.to_string(), hint, values });
     }
     card(
         "Side by side",

@@ -20,10 +20,10 @@ pub fn table(outcomes: &[Outcome]) -> Table {
         return table;
     };
     for figure in own {
-        let of_peer = |peer: &Vec<Figure>| value_of(peer, figure.name);
+        let of_peer = |peer: &Vec<Figure>| value_of(peer, &figure.name);
         let peers: Vec<Option<f64>> = others.iter().map(of_peer).collect();
         let mut row =
-            vec![Cell::new(figure.name), Cell::new(figure.unit), right(number(figure.value))];
+            vec![Cell::new(&figure.name), Cell::new(figure.unit), right(number(figure.value))];
         row.extend(peers.iter().map(|v| right(v.map(number).unwrap_or_default())));
         row.extend(peers.iter().map(|v| right(ratio(figure.value, *v).unwrap_or_default())));
         table.add_row(row);

@@ -14,7 +14,7 @@ use super::{Context, bar, run_clock};
 use crate::check::{Ledger, Ledgers, RecordCheck};
 use crate::dialect::{Session, Target};
 use crate::load::Recorder;
-use crate::process::{Memory, Snapshot};
+use crate::process::Snapshot;
 use crate::record::{self, Record};
 use crate::sample::{Faults, Sample};
 
@@ -72,7 +72,7 @@ pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::R
     for stream in &streams {
         session.create(stream, &bytes::Bytes::new()).await?;
     }
-    let memory = target.pid.and_then(Memory::of);
+    let memory = target.processes.memory();
     let warmup = if args.count.is_some() { 0.0 } else { args.warmup };
     let start = Instant::now() + Duration::from_secs_f64(warmup);
     let load = Arc::new(Load {
@@ -87,8 +87,8 @@ pub async fn run(ctx: &Context, args: &AppendArgs, target: &Target) -> anyhow::R
     let lasted = load.recorder.open().last;
     sample.recorded(&load.recorder, "appends", lasted);
     let appends = load.recorder.open().operations;
-    sample.cpu(used, appends, "µs/append");
-    if let Some((before, after)) = memory.zip(target.pid.and_then(Memory::of)) {
+    sample.cpu(&used, appends, "µs/append");
+    if let Some((before, after)) = memory.zip(target.processes.memory()) {
         let grown = after.resident.saturating_sub(before.resident) as f64;
         sample.grown("server memory grown", "MiB", grown / f64::from(1 << 20));
     }
@@ -104,23 +104,24 @@ async fn drive(
 ) -> anyhow::Result<(Snapshot, Vec<Written>)> {
     let mut workers = JoinSet::new();
     for number in 0..load.args.connections {
-        let (load, session) = (Arc::clone(load), Session::new(target));
+        let (load, session) = (Arc::clone(load), Session::new(&target.writing(number)));
         let (epoch, filler) = (ctx.epoch, ctx.filler);
         workers.spawn(async move { worker(number, load, session, epoch, filler).await });
     }
-    let server = target.pid;
+    let server = &target.processes;
     sleep_until(load.recorder.start).await;
     let before = Snapshot::take(server);
     let mut used = None;
     if let Some(until) = load.until {
         run_clock(format!("append to {}", target.name), until).await;
-        used = Some(Snapshot::take(server).since(before));
+        used = Some(Snapshot::take(server));
     }
     let mut written = Vec::new();
     while let Some(worker) = workers.join_next().await {
         written.push(worker?);
     }
-    Ok((used.unwrap_or_else(|| Snapshot::take(server).since(before)), written))
+    let used = used.unwrap_or_else(|| Snapshot::take(server)).since(before);
+    Ok((used, written))
 }
 
 /// One connection: writes to its own streams in turns.
@@ -184,9 +185,9 @@ async fn verify(
         }
     }
     let bar = bar(format!("check {}", target.name), load.streams.len() as u64);
-    let mut session = Session::new(target);
     let mut records = 0;
-    for (stream, ledgers) in load.streams.iter().zip(&ledgers) {
+    for (number, (stream, ledgers)) in load.streams.iter().zip(&ledgers).enumerate() {
+        let mut session = Session::new(&target.reading(number));
         records +=
             read_back(ctx, &mut session, stream, ledgers, load.args.size, &mut sample.faults).await;
         bar.inc(1);

@@ -14,7 +14,7 @@ use crate::check::{Ledger, Ledgers};
 use crate::dialect::{Session, Target};
 use crate::limits;
 use crate::load::Recorder;
-use crate::process::{Memory, Snapshot};
+use crate::process::Snapshot;
 use crate::random::Random;
 use crate::record::{self, Record};
 use crate::sample::Sample;
@@ -38,23 +38,23 @@ pub struct CardinalityArgs {
 /// Runs the scenario once.
 pub async fn run(ctx: &Context, args: &CardinalityArgs, target: &Target) -> anyhow::Result<Sample> {
     record::check_size(args.size)?;
-    let memory = || target.pid.and_then(Memory::of);
+    let memory = || target.processes.memory();
     let without = memory();
-    let before = Snapshot::take(target.pid);
+    let before = Snapshot::take(&target.processes);
     let recorder = Recorder::new(Instant::now());
     let bar = bar(format!("create on {}", target.name), args.count);
     let next = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
-    for _ in 0..args.connections {
+    for number in 0..args.connections {
         let (ctx, target, args) = (ctx.clone(), target.clone(), args.clone());
         let (recorder, next, bar) = (recorder.clone(), Arc::clone(&next), bar.clone());
         workers.spawn(async move {
-            let mut session = Session::new(&target);
+            let mut session = Session::new(&target.writing(number));
             create(&ctx, &args, &target, &mut session, &recorder, &next, &bar).await
         });
     }
     let failures: Vec<String> = workers.join_all().await.into_iter().flatten().collect();
-    let used = Snapshot::take(target.pid).since(before);
+    let used = Snapshot::take(&target.processes).since(before);
     bar.finish_and_clear();
 
     let mut sample = Sample::default();
@@ -63,7 +63,7 @@ pub async fn run(ctx: &Context, args: &CardinalityArgs, target: &Target) -> anyh
         (r.last, r.operations)
     };
     sample.recorded(&recorder, "creates", last);
-    sample.cpu(used, created, "µs/create");
+    sample.cpu(&used, created, "µs/create");
     if let Some((without, now)) = without.zip(memory()) {
         let grown = now.resident.saturating_sub(without.resident);
         let each = grown as f64 / created.max(1) as f64;
@@ -107,7 +107,7 @@ async fn create(
 /// Reads streams at random; each must hold its one record.
 async fn spot_check(ctx: &Context, args: &CardinalityArgs, target: &Target, sample: &mut Sample) {
     let mut random = Random::new(ctx.seed, 0x5707);
-    let mut session = Session::new(target);
+    let mut session = Session::new(&target.reading(0));
     let mut records = 0;
     let checked = limits::SPOT_CHECKS.min(args.count);
     for turn in 0..checked {

@@ -11,7 +11,7 @@ use super::{Context, run_clock};
 use crate::check::excerpt;
 use crate::dialect::{Session, Target};
 use crate::load::Recorder;
-use crate::process::{Memory, Snapshot};
+use crate::process::Snapshot;
 use crate::random::Random;
 use crate::record::first_difference;
 use crate::sample::{Better, Sample};
@@ -45,20 +45,20 @@ pub async fn run(ctx: &Context, args: &CatchupArgs, target: &Target) -> anyhow::
     let content = content(ctx.seed, args.bytes);
     let stream = ctx.stream("catchup", &target.name, 0);
     let begun = Instant::now();
-    Session::new(target).write(&stream, &content).await?;
+    Session::new(&target.writing(0)).write(&stream, &content).await?;
     let wrote = begun.elapsed().as_secs_f64().max(1e-9);
 
     let recorder = Recorder::new(Instant::now());
     let until = recorder.start + Duration::from_secs_f64(args.duration);
-    let before = Snapshot::take(target.pid);
+    let before = Snapshot::take(&target.processes);
     let mut readers = JoinSet::new();
-    for _ in 0..args.readers {
-        let (session, stream) = (Session::new(target), stream.clone());
+    for number in 0..args.readers {
+        let (session, stream) = (Session::new(&target.reading(number)), stream.clone());
         readers.spawn(read(session, stream, content.clone(), recorder.clone(), until));
     }
     run_clock(format!("catch up on {}", target.name), until).await;
     let reads = readers.join_all().await;
-    let used = Snapshot::take(target.pid).since(before);
+    let used = Snapshot::take(&target.processes).since(before);
 
     let mut sample = Sample::default();
     let bytes: u64 = reads.iter().map(|read| read.bytes).sum();
@@ -67,10 +67,10 @@ pub async fn run(ctx: &Context, args: &CatchupArgs, target: &Target) -> anyhow::
     sample.figure("throughput", "GiB/s", gibibytes / lasted, Better::Higher);
     sample.latencies(&recorder.open().latency);
     sample.timeline.clone_from(&recorder.open().timeline);
-    sample.cpu(used, bytes >> 20, "µs/MiB");
+    sample.cpu(&used, bytes >> 20, "µs/MiB");
     let mebibytes = args.bytes as f64 / f64::from(1 << 20);
     sample.figure("writing it", "MiB/s", mebibytes / wrote, Better::Higher);
-    if let Some(memory) = target.pid.and_then(Memory::of) {
+    if let Some(memory) = target.processes.memory() {
         let peak = memory.peak as f64 / f64::from(1 << 20);
         sample.figure("server peak memory", "MiB", peak, Better::Lower);
     }

@@ -91,16 +91,16 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     for stream in &streams {
         session.create(stream, &Bytes::new()).await?;
     }
-    let memory = || target.pid.and_then(Memory::of);
+    let memory = || target.processes.memory();
     let without = memory();
     let connected = connect(args, target, &streams).await?;
-    let idle_cpu = Snapshot::take(target.pid);
+    let idle_cpu = Snapshot::take(&target.processes);
     sleep(Duration::from_secs_f64(args.idle)).await;
-    let idle_cpu = Snapshot::take(target.pid).since(idle_cpu);
+    let idle_cpu = Snapshot::take(&target.processes).since(idle_cpu);
     let idle = memory();
 
     let recorder = Recorder::new(Instant::now());
-    let before = Snapshot::take(target.pid);
+    let before = Snapshot::take(&target.processes);
     let (stage, watch) = stages(count);
     let mut readers = JoinSet::new();
     for reader in connected {
@@ -112,7 +112,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     let ledgers = write(ctx, args, target, &streams, &stage, &mut sample).await?;
     let loaded = memory();
     let readers = settle(readers, &stage).await?;
-    let used = Snapshot::take(target.pid).since(before);
+    let used = Snapshot::take(&target.processes).since(before);
 
     let (last, deliveries) = {
         let r = recorder.open();
@@ -122,7 +122,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
     let written: u32 = ledgers.iter().map(|ledger| ledger.issued).sum();
     let seconds = last.as_secs_f64().max(1e-9);
     sample.figure("appends", "/s", f64::from(written) / seconds, Better::Higher);
-    sample.cpu(used, deliveries, "µs/delivery");
+    sample.cpu(&used, deliveries, "µs/delivery");
     let each = |now: Option<Memory>| {
         let (now, without) = now.zip(without)?;
         let grown = now.resident.saturating_sub(without.resident);
@@ -132,7 +132,7 @@ pub async fn run(ctx: &Context, args: &FanoutArgs, target: &Target) -> anyhow::R
         sample.grown("memory per idle reader", "KiB", idle);
         sample.grown("memory per busy reader", "KiB", loaded);
     }
-    if let Some(server) = idle_cpu.server {
+    if let Some(server) = idle_cpu.server() {
         let share = 100.0 * server.total().as_secs_f64() / args.idle.max(1e-9);
         sample.figure("server CPU while idle", "%", share, Better::Lower);
     }
@@ -157,7 +157,7 @@ async fn connect(
     let connect = |number: usize| {
         let (stream, bar) = (number % streams.len(), &bar);
         async move {
-            let mut session = Session::new(target);
+            let mut session = Session::new(&target.reading(number));
             session.expect_silence(Duration::from_secs_f64(args.idle + args.duration));
             let follow = session.follow(&streams[stream]).await?;
             bar.inc(1);
@@ -181,14 +181,15 @@ async fn write(
 ) -> anyhow::Result<Vec<Ledger>> {
     let until = Instant::now() + Duration::from_secs_f64(args.duration);
     let clock = run_clock(format!("fan out on {}", target.name), until);
-    let writers = streams.iter().zip(stages).map(|(stream, stage)| async move {
-        let mut session = Session::new(target);
-        let (ledger, failure) = writer(ctx, args, &mut session, stream, until).await;
-        stage.send_replace(Stage::Written(u64::from(ledger.issued)));
-        // Where a closed stream ends its readers' responses, they check that end as well.
-        let sealed = session.seal(stream).await.err().map(|failure| failure.to_string());
-        (ledger, failure.or(sealed))
-    });
+    let writers =
+        streams.iter().zip(stages).enumerate().map(|(number, (stream, stage))| async move {
+            let mut session = Session::new(&target.writing(number));
+            let (ledger, failure) = writer(ctx, args, &mut session, stream, until).await;
+            stage.send_replace(Stage::Written(u64::from(ledger.issued)));
+            // Where a closed stream ends its readers' responses, they check that end as well.
+            let sealed = session.seal(stream).await.err().map(|failure| failure.to_string());
+            (ledger, failure.or(sealed))
+        });
     let (written, ()) = tokio::join!(futures::future::join_all(writers), clock);
     let mut ledgers = Vec::with_capacity(written.len());
     for ((ledger, failure), stream) in written.into_iter().zip(streams) {

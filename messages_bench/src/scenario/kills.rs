@@ -42,6 +42,7 @@ impl Kills {
         for kill in 1..=times {
             sleep(random.up_to(pause)).await;
             announcer.announce(Phase::Down);
+            announcer.begin(0);
             server.kill().await?;
             self.done += 1;
             // Now and then it dies while it is still putting its data in order.
@@ -53,6 +54,7 @@ impl Kills {
             }
             self.starts.push(server.start().await?);
             audit(kill).await;
+            announcer.end(0);
             announcer.announce(Phase::Up(kill));
             progress.inc(1);
         }

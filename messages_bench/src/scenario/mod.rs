@@ -7,7 +7,7 @@ pub mod chat;
 pub mod crash;
 pub mod fanout;
 mod kills;
-mod phase;
+pub mod phase;
 pub mod verify;
 
 use std::time::Duration;

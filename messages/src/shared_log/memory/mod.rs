@@ -5,8 +5,8 @@
 mod state;
 
 use super::{
-    Added, Addition, Answer, Head, Known, LogError, Logged, Memory, Node, Scope, SharedLog, Terms,
-    Unstored, Wake, Work,
+    Added, Addition, Answer, Claimed, Head, Known, LogError, Logged, Memory, Node, Scope,
+    SharedLog, Terms, Unstored, Wake, Work,
 };
 use crate::{clock::Clock, model::StreamName};
 use bytes::Bytes;
@@ -174,11 +174,15 @@ impl MemoryNode {
 }
 
 impl SharedLog for MemoryNode {
+    fn terms(&self) -> Terms {
+        self.log.0.state().terms()
+    }
+
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.call("head", |state, now| state.head(name, now))
     }
 
-    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Option<Head>> {
+    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Claimed> {
         self.call("claim", move |state, now| state.claim(name, claim, now))
     }
 

@@ -5,7 +5,8 @@ use crate::{
     limits::WAKE_BYTES_MAX,
     model::StreamName,
     shared_log::{
-        Added, Addition, Head, Known, Logged, Memory, Node, Scope, Terms, Unstored, Wake, Work,
+        Added, Addition, Claimed, Head, Known, Logged, Memory, Node, Scope, Terms, Unstored, Wake,
+        Work,
     },
 };
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 pub(super) struct State {
     terms: Terms,
     hot: HashMap<StreamName, Hot>,
-    /// The last claim of a name, and when it ends.
+    /// The claim of a cold name, and when it ends.
     claims: HashMap<StreamName, (u64, u64)>,
     streams: WorkList,
     chat: WorkList,
@@ -92,16 +93,22 @@ impl State {
         }
     }
 
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
     pub(super) fn head(&mut self, name: &StreamName, now: u64) -> Option<Head> {
         self.hot(name, now).map(|hot| hot.head)
     }
 
-    pub(super) fn claim(&mut self, name: &StreamName, claim: u64, now: u64) -> Option<Head> {
-        let head = self.head(name, now);
-        if head.is_none() {
-            self.claims.insert(name.clone(), (claim, now + self.terms.claim_ms));
+    pub(super) fn claim(&mut self, name: &StreamName, claim: u64, now: u64) -> Claimed {
+        if let Some(head) = self.head(name, now) {
+            return Claimed::Hot(head);
         }
-        head
+        let held = self.claims.get(name).filter(|(_, end)| now < *end);
+        let claim = held.map_or(claim, |(held, _)| *held);
+        self.claims.insert(name.clone(), (claim, now + self.terms.claim_ms));
+        Claimed::As(claim)
     }
 
     pub(super) fn add(

@@ -1,7 +1,7 @@
 //! What Redis answers, and what its errors mean.
 
 use super::{
-    Head, LogError, Logged, Wake,
+    Claimed, Head, LogError, Logged, Wake,
     keys::{Heard, Keys},
 };
 use crate::model::{StreamId, StreamName};
@@ -37,6 +37,15 @@ impl Reply {
     /// The head of a name that may be cold.
     pub(super) fn head_if_hot(mut self) -> Result<Option<Head>, LogError> {
         if self.word == "cold" { Ok(None) } else { self.head().map(Some) }
+    }
+
+    /// What a claim has come to.
+    pub(super) fn claimed(mut self) -> Result<Claimed, LogError> {
+        if self.word != "cold" {
+            return self.head().map(Claimed::Hot);
+        }
+        let claim = self.texts()?.first().and_then(|text| text.parse().ok());
+        claim.map(Claimed::As).ok_or_else(|| LogError::Corrupt("no claim".into()))
     }
 
     pub(super) fn texts(self) -> Result<Vec<String>, LogError> {

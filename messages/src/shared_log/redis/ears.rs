@@ -14,7 +14,7 @@ use super::{
 };
 use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,12 +33,20 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// Whoever begins to listen waits so long until the server has said yes.
 const FOLLOW_WAIT: Duration = Duration::from_secs(2);
 
-/// The channels that are wanted, by partition.
-struct Wanted(Mutex<Vec<HashSet<String>>>);
+/// The channels that are wanted, by partition, and whether a server has ever confirmed that it tells
+/// of them: before that nothing can have been missed.
+struct Wanted(Mutex<Vec<HashMap<String, bool>>>);
 
 impl Wanted {
-    fn of(&self) -> MutexGuard<'_, Vec<HashSet<String>>> {
+    fn of(&self) -> MutexGuard<'_, Vec<HashMap<String, bool>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether it was before.
+    fn confirm(&self, partition: Partition, channel: &str) -> bool {
+        let mut of = self.of();
+        let confirmed = of[usize::from(partition)].get_mut(channel);
+        confirmed.is_some_and(|confirmed| std::mem::replace(confirmed, true))
     }
 }
 
@@ -68,7 +76,7 @@ impl Ears {
         wakes: mpsc::UnboundedSender<Wake>,
         end: CancellationToken,
     ) -> Self {
-        let wanted = Wanted(Mutex::new(vec![HashSet::new(); usize::from(PARTITIONS)]));
+        let wanted = Wanted(Mutex::new(vec![HashMap::new(); usize::from(PARTITIONS)]));
         let ears = Mutex::default();
         Self { servers, keys, wanted: Arc::new(wanted), ears, wakes, end }
     }
@@ -82,10 +90,10 @@ impl Ears {
     ) -> Result<(), LogError> {
         if let Some(wanted) = self.wanted.of().get_mut(usize::from(partition)) {
             if want {
-                wanted.insert(channel.clone())
+                wanted.entry(channel.clone()).or_insert(false);
             } else {
-                wanted.remove(&channel)
-            };
+                wanted.remove(&channel);
+            }
         }
         let end = Instant::now() + FOLLOW_WAIT;
         while Instant::now() < end {
@@ -121,15 +129,16 @@ impl Ears {
     pub(super) async fn follow(&self) {
         let mut map = self.servers.map();
         loop {
-            let places: BTreeSet<Partition> = (0..PARTITIONS).collect();
-            for place in places.into_iter().filter_map(|p| map.borrow().place(p).cloned()) {
+            let known = map.borrow_and_update().clone();
+            {
                 let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
                 ears.retain(|_, ear| !ear.is_closed());
-                ears.entry(place.address.clone()).or_insert_with(|| self.ear(&place));
+                for place in known.in_use() {
+                    ears.entry(place.address.clone()).or_insert_with(|| self.ear(place));
+                }
             }
-            if map.changed().await.is_err() {
-                return;
-            }
+            // An ear may end at the moment at which its server comes back.
+            let _ = tokio::time::timeout(PROBE_INTERVAL, map.changed()).await;
         }
     }
 
@@ -142,6 +151,7 @@ impl Ears {
             wanted: self.wanted.clone(),
             wakes: self.wakes.clone(),
             served: BTreeSet::new(),
+            ending: HashMap::new(),
         };
         tokio::spawn(self.end.clone().run_until_cancelled_owned(ear.listen(asked)));
         looks
@@ -165,6 +175,8 @@ struct Ear {
     wakes: mpsc::UnboundedSender<Wake>,
     /// The partitions whose channels are subscribed to.
     served: BTreeSet<Partition>,
+    /// Subscriptions that we have ended, which the server will say it has done, so many times.
+    ending: HashMap<String, usize>,
 }
 
 impl Ear {
@@ -195,6 +207,7 @@ impl Ear {
     ) -> Result<(), (LogError, bool)> {
         let (said, mut heard) = mpsc::unbounded_channel();
         self.served.clear();
+        self.ending.clear();
         let push = self.hearing(said);
         let mut connection = connect(&self.place.info, self.servers.client("wakes"), push)
             .await
@@ -242,17 +255,20 @@ impl Ear {
         }
     }
 
-    fn hear(&self, said: Said) -> Result<(), LogError> {
-        let gone = LogError::Unavailable("the server has ended a subscription".to_owned());
-        match said {
-            Said::Gone => Err(gone),
-            // The answer to our own request, or the partition has moved to another server. The
-            // replies on this connection are out of step then: another is made.
-            Said::Ended(channel) => {
-                let wanted = self.wanted.of().iter().any(|channels| channels.contains(&channel));
-                if wanted { Err(gone) } else { Ok(()) }
+    /// What ends a connection is an error.
+    fn hear(&mut self, said: Said) -> Result<(), LogError> {
+        if let Said::Ended(channel) = said
+            && let Some(times) = self.ending.get_mut(&channel)
+        {
+            *times -= 1;
+            if *times == 0 {
+                self.ending.remove(&channel);
             }
+            return Ok(());
         }
+        // The server has ended it by itself: its partition is on another one now. That message was
+        // taken for an answer, so the others are out of step, and the connection is of no use.
+        Err(LogError::Unavailable("the server has ended a subscription".to_owned()))
     }
 
     /// Subscribes to what is wanted of the partitions that this server has now and had not before.
@@ -264,17 +280,19 @@ impl Ear {
     ) -> Result<(), LogError> {
         let has: BTreeSet<Partition> =
             map.borrow_and_update().partitions_at(&self.place.address).into_iter().collect();
-        let channels: Vec<String> = {
+        let channels: Vec<(Partition, String)> = {
             let wanted = self.wanted.of();
             let new = has.difference(&self.served);
-            new.flat_map(|partition| wanted[usize::from(*partition)].iter().cloned()).collect()
+            new.flat_map(|p| wanted[usize::from(*p)].keys().map(|c| (*p, c.clone()))).collect()
         };
-        let commands: Vec<_> = channels.iter().map(|channel| subscribe(channel, true)).collect();
+        let commands: Vec<_> =
+            channels.iter().map(|(_, channel)| subscribe(channel, true)).collect();
         for commands in commands.chunks(AT_ONCE) {
             send(connection, commands.iter()).await?;
         }
         self.served = has;
-        if !channels.is_empty() {
+        let missed = channels.iter().filter(|(p, channel)| self.wanted.confirm(*p, channel));
+        if missed.count() > 0 {
             let _ = self.wakes.send(Wake::Lost);
         }
         Ok(())
@@ -282,7 +300,7 @@ impl Ear {
 
     /// Does what is wanted now of the channels in question: of all that are asked for by now.
     async fn look(
-        &self,
+        &mut self,
         connection: &mut MultiplexedConnection,
         first: Look,
         looks: &mut mpsc::UnboundedReceiver<Look>,
@@ -292,12 +310,18 @@ impl Ear {
             .chain(more)
             .partition(|look| self.served.contains(&look.partition));
         answer(others, false);
-        let commands: Vec<_> = {
-            let wanted = self.wanted.of();
-            let wants = |l: &Look| wanted[usize::from(l.partition)].contains(&l.channel);
-            ours.iter().map(|look| subscribe(&look.channel, wants(look))).collect()
-        };
+        let mut commands = Vec::with_capacity(ours.len());
+        for Look { partition, channel, .. } in &ours {
+            let want = self.wanted.of()[usize::from(*partition)].contains_key(channel);
+            if !want {
+                *self.ending.entry(channel.clone()).or_default() += 1;
+            }
+            commands.push(subscribe(channel, want));
+        }
         send(connection, commands.iter()).await?;
+        for Look { partition, channel, .. } in &ours {
+            self.wanted.confirm(*partition, channel);
+        }
         answer(ours, true);
         Ok(())
     }

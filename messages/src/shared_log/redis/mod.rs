@@ -17,8 +17,8 @@ mod target;
 mod work;
 
 use super::{
-    Added, Addition, Answer, Head, Known, LogError, Logged, Memory, Node, Scope, SharedLog, Terms,
-    Unstored, Wake, Work,
+    Added, Addition, Answer, Claimed, Head, Known, LogError, Logged, Memory, Node, Scope,
+    SharedLog, Terms, Unstored, Wake, Work,
 };
 use crate::{limits::WAKE_BYTES_MAX, model::StreamName};
 use answer::Reply;
@@ -202,11 +202,11 @@ impl RedisLog {
         self.ask(partition, call).await?.head_if_hot()
     }
 
-    async fn claim_for(&self, name: &StreamName, claim: u64) -> Result<Option<Head>, LogError> {
+    async fn claim_for(&self, name: &StreamName, claim: u64) -> Result<Claimed, LogError> {
         let partition = Keys::partition(name);
         let keys = [self.keys.head(name), self.keys.claim(name)];
         let call = self.script(&scripts::CLAIM, partition, &keys);
-        self.ask(partition, call.arg(claim).arg(self.terms.claim_ms)).await?.head_if_hot()
+        self.ask(partition, call.arg(claim).arg(self.terms.claim_ms)).await?.claimed()
     }
 
     async fn add_to(
@@ -351,11 +351,15 @@ impl RedisLog {
 }
 
 impl SharedLog for RedisLog {
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
     fn head<'a>(&'a self, name: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.head_of(name).boxed()
     }
 
-    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Option<Head>> {
+    fn claim<'a>(&'a self, name: &'a StreamName, claim: u64) -> Answer<'a, Claimed> {
         self.claim_for(name, claim).boxed()
     }
 

@@ -61,6 +61,12 @@ impl Map {
         self.servers.get((*self.of.get(usize::from(partition))?)?)
     }
 
+    /// The servers that have any partition.
+    pub(super) fn in_use(&self) -> impl Iterator<Item = &Place> {
+        let used = |at: usize| self.of.contains(&Some(at));
+        self.servers.iter().enumerate().filter(move |(at, _)| used(*at)).map(|(_, place)| place)
+    }
+
     /// The partitions that a server has.
     pub(super) fn partitions_at(&self, address: &str) -> Vec<Partition> {
         let at =

@@ -91,8 +91,11 @@ impl Trial {
         self.state.as_mut().filter(|_| is_present)
     }
 
-    fn push(&mut self, channel: &Arc<Channel>, change: Change) {
-        self.steps.push(Step { channel: channel.clone(), change });
+    /// A change of the present life.
+    fn push(&mut self, change: Change) {
+        if let Some(channel) = self.channel.clone() {
+            self.steps.push(Step { channel, change });
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -189,7 +192,7 @@ impl Ask for Append {
             let chunk = Chunk { at, lengths, body };
             let (close, writer) = (*close, writer.clone());
             let append = model::Append { chunk, tied, close, writer };
-            trial.push(&self.channel, Change::Append(append));
+            trial.push(Change::Append(append));
         }
     }
 
@@ -249,9 +252,9 @@ impl Ask for Begin {
                 };
                 trial.channel = Some(channel.clone());
                 trial.state = Some(state.clone());
-                trial.push(channel, Change::Create(create));
+                trial.push(Change::Create(create));
                 if let Some(append) = append {
-                    trial.push(channel, Change::Append(append.clone()));
+                    trial.push(Change::Append(append.clone()));
                 }
                 self.outcome = Some(Ok(Begun::New(channel.clone(), state.tail)));
             }
@@ -312,7 +315,7 @@ impl Ask for End {
                 Ok(over) => {
                     let hidden = over == Over::Hidden;
                     let delete = if hidden { Delete::Hidden } else { Delete::Whole };
-                    trial.push(&channel, Change::Delete(delete));
+                    trial.push(Change::Delete(delete));
                     Ended::Now(over)
                 }
             },
@@ -339,12 +342,11 @@ pub(super) struct Release {
 
 impl Ask for Release {
     fn decide(&mut self, trial: &mut Trial) {
-        let channel = trial.channel.clone();
         let Some(state) = trial.life(self.life) else { return };
         self.outcome = state.over == Some(Over::Hidden) && state.forks == 0;
-        if let Some(channel) = channel.filter(|_| self.outcome) {
+        if self.outcome {
             state.over = Some(Over::Deleted);
-            trial.push(&channel, Change::Delete(Delete::Whole));
+            trial.push(Change::Delete(Delete::Whole));
         }
     }
 
@@ -367,19 +369,18 @@ pub(super) struct Branch {
 
 impl Ask for Branch {
     fn decide(&mut self, trial: &mut Trial) {
-        let channel = trial.channel.clone();
         let Some(state) = trial.life(self.life) else {
             self.outcome = Some(Over::Replaced);
             return;
         };
         self.outcome = state.over;
         let (at, tied) = (state.tail, state.tied);
-        if let Some(channel) = channel.filter(|_| self.outcome.is_none()) {
+        if self.outcome.is_none() {
             // A change that changes nothing but the version.
             let (lengths, body) = model::Records::none().into_parts();
             let chunk = Chunk { at, lengths, body };
             let nothing = model::Append { chunk, tied, close: None, writer: Writer::NOBODY };
-            trial.push(&channel, Change::Append(nothing));
+            trial.push(Change::Append(nothing));
         }
     }
 

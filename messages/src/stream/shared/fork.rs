@@ -48,6 +48,8 @@ impl Shared {
             Ok(true) => return Ok(()),
             // It may have happened. If it has not, it has still begun: the row says so.
             Err(StreamError::LogUnavailable) => return Err(StreamError::LogUnavailable),
+            // Somebody has found the row, and goes on from it. Whoever asks again finds it, too.
+            Ok(false) if standing.life == fork.id() => return Err(StreamError::Overloaded),
             _ => {}
         }
         let gone = Flush { remove: true, ..row };

@@ -9,9 +9,9 @@ use super::{
 use crate::{
     admission::Over,
     channel::Channel,
-    limits::{LOG_HOT_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
+    limits::{LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Head, Logged},
+    shared_log::{self, Claimed, Head, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -87,7 +87,7 @@ impl Shared {
         standing.hot = false;
         // A name stays hot for a while behind every change. So for that long nothing can have happened
         // behind the back of whoever has found it cold.
-        let fresh = Duration::from_millis(LOG_HOT_MS / 2);
+        let fresh = Duration::from_millis(self.log.terms().hot_ms / 2);
         if standing.loaded && standing.asked.is_some_and(|asked| asked.elapsed() < fresh) {
             return Ok(());
         }
@@ -120,9 +120,10 @@ impl Shared {
     ) -> Result<(), StreamError> {
         let claim = self.number();
         let claimed = self.log.claim(name, claim).await.map_err(|error| self.trouble(&error))?;
-        if let Some(head) = claimed {
-            return self.learn(name, standing, Some(head)).await;
-        }
+        let claim = match claimed {
+            Claimed::As(claim) => claim,
+            Claimed::Hot(head) => return self.learn(name, standing, Some(head)).await,
+        };
         // After the claim, so that it still holds when the claim is used.
         let made = Instant::now();
         let row = self.loader.load(name).await?;

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use futures::future::join_all;
 use messages::{
     model::{StreamId, StreamName},
-    shared_log::{Added, Addition, Head, Known, Scope, SharedLog},
+    shared_log::{Added, Addition, Claimed, Head, Known, Scope, SharedLog},
 };
 
 on_every_log!(
     a_compare_refuses,
-    the_last_claim_counts,
+    those_who_claim_have_one_claim,
     a_claim_ends,
     numbers_go_on,
     ends_of_lives_move_later,
@@ -40,22 +40,23 @@ async fn a_compare_refuses(world: World) {
     assert_eq!((next.version, next.news), (2, 2));
 }
 
-async fn the_last_claim_counts(world: World) {
+async fn those_who_claim_have_one_claim(world: World) {
     let (a, b, name) = (world.node().await, world.node().await, name("a"));
     let claimed = |claim| Known::Claimed { claim, life: LIFE, version: 7 };
     assert_eq!(a.add(&name, claimed(0), changes(&["x"])).await.unwrap(), Added::Cold);
-    assert_eq!(a.claim(&name, 1).await.unwrap(), None);
-    assert_eq!(b.claim(&name, u64::MAX).await.unwrap(), None);
+    assert_eq!(a.claim(&name, u64::MAX).await.unwrap(), Claimed::As(u64::MAX));
+    assert_eq!(b.claim(&name, 1).await.unwrap(), Claimed::As(u64::MAX), "both have one");
     assert_eq!(a.add(&name, claimed(1), changes(&["x"])).await.unwrap(), Added::Cold);
     let head = done(b.add(&name, claimed(u64::MAX), changes(&["y"])).await.unwrap());
     assert_eq!(head, Head { life: LIFE, version: 8, stored: 7, expires_ms: 0, news: 1 });
-    assert_eq!(a.claim(&name, 3).await.unwrap(), Some(head));
-    assert_eq!(a.add(&name, claimed(3), changes(&["x"])).await.unwrap(), Added::Moved(head));
+    assert_eq!(a.claim(&name, 3).await.unwrap(), Claimed::Hot(head));
+    let late = a.add(&name, claimed(u64::MAX), changes(&["x"])).await.unwrap();
+    assert_eq!(late, Added::Moved(head));
 }
 
 async fn a_claim_ends(world: World) {
     let (log, name) = (world.node().await, name("a"));
-    assert_eq!(log.claim(&name, 1).await.unwrap(), None);
+    assert_eq!(log.claim(&name, 1).await.unwrap(), Claimed::As(1));
     world.pass_ms(PAST_ALL_TERMS).await;
     let known = Known::Claimed { claim: 1, life: LIFE, version: 0 };
     assert_eq!(log.add(&name, known, changes(&["x"])).await.unwrap(), Added::Cold);

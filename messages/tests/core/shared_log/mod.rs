@@ -4,6 +4,7 @@
 mod adding;
 mod listening;
 mod lost;
+mod own;
 mod play;
 mod working;
 
@@ -13,7 +14,8 @@ use futures::future::BoxFuture;
 use messages::{
     model::{StreamId, StreamName},
     shared_log::{
-        Added, Addition, Head, Known, MemoryLog, RedisLog, RedisOptions, SharedLog, Terms, Wake,
+        Added, Addition, Claimed, Head, Known, MemoryLog, RedisLog, RedisOptions, SharedLog, Terms,
+        Wake,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -142,7 +144,7 @@ fn done(added: Added) -> Head {
 
 /// Makes a name hot that the database has up to `version`, with one change more.
 async fn heat(log: &dyn SharedLog, name: &StreamName, version: u64) -> Head {
-    assert_eq!(log.claim(name, 1).await.unwrap(), None);
+    assert_eq!(log.claim(name, 1).await.unwrap(), Claimed::As(1));
     let known = Known::Claimed { claim: 1, life: LIFE, version };
     done(log.add(name, known, changes(&["first"])).await.unwrap())
 }

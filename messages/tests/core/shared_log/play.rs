@@ -5,7 +5,7 @@ use crate::redis_servers;
 use bytes::Bytes;
 use messages::{
     model::{StreamId, StreamName},
-    shared_log::{Added, Addition, Head, Known, Logged, Scope, SharedLog, Terms, Work},
+    shared_log::{Added, Addition, Claimed, Head, Known, Logged, Scope, SharedLog, Terms, Work},
 };
 use proptest::prelude::*;
 
@@ -83,6 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What can be seen of a step. Pieces of work have other ids in each log.
 #[derive(Debug, PartialEq)]
 enum Seen {
+    Claimed(Claimed),
     Head(Option<Head>),
     Added(Added),
     Read(Vec<Logged>),
@@ -108,7 +109,7 @@ impl Player {
         let log = &self.log;
         match step.clone() {
             Step::Claim { name, claim } => {
-                Seen::Head(log.claim(&self.names[name], claim).await.unwrap())
+                Seen::Claimed(log.claim(&self.names[name], claim).await.unwrap())
             }
             Step::AddClaimed { name, claim, addition } => {
                 let known = Known::Claimed { claim, life: LIFE, version: 5 };

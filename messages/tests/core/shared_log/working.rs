@@ -118,7 +118,7 @@ async fn scopes_lie_apart(world: World) {
     let chat = StreamName::of_chat("a").unwrap();
     heat(&*log, &stream, 0).await;
     heat(&*log, &chat, 0).await;
-    assert_eq!(log.unstored_names(Scope::Chat).await.unwrap(), [chat.clone()]);
+    assert_eq!(log.unstored_names(Scope::Chat).await.unwrap(), std::slice::from_ref(&chat));
     let work = log.take_work(Scope::Chat, 10).await.unwrap();
     assert_eq!(work.len(), 1);
     assert_eq!(work[0].name, chat);

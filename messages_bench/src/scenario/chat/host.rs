@@ -18,6 +18,9 @@ use crate::limits;
 use crate::random::Random;
 use crate::scenario::phase::{Listener, Phase};
 
+/// It changes to another node, where there are several, once in so many requests.
+const WHIM: u64 = 4;
+
 /// The host.
 pub struct Host {
     run: Arc<Run>,
@@ -34,7 +37,7 @@ pub struct Host {
 /// Makes all conversations.
 pub async fn prepare(run: &Run) -> anyhow::Result<()> {
     let cast = &run.cast;
-    let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&cast.host()))?;
+    let mut rest = Rest::new(run.endpoint(0), &run.tokens.of(&cast.host()))?;
     for room in cast.rooms() {
         let participants: Vec<_> = cast.members(room).map(|person| cast.person(person)).collect();
         let body = json!({"name": cast.room(room), "participants": participants});
@@ -54,7 +57,7 @@ impl Host {
     ) -> anyhow::Result<Self> {
         let token = run.tokens.of(&run.cast.host());
         Ok(Self {
-            rest: Rest::new(&run.endpoint, &token)?,
+            rest: Rest::new(run.endpoint(0), &token)?,
             run: Arc::clone(run),
             phase: phase.clone(),
             random: Random::new(seed, 0x4057),
@@ -87,7 +90,11 @@ impl Host {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, Failure> {
-        self.rest.insist(&mut self.phase, method, path, body).await
+        let nodes = &self.run.endpoints;
+        if self.random.one_in(WHIM) {
+            self.rest.visit(nodes, self.random.below(nodes.len() as u64) as usize);
+        }
+        self.rest.insist(nodes, &mut self.phase, method, path, body).await
     }
 
     /// Somebody to be removed from a conversation, or one who is to be added again to theirs.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +18,8 @@ use super::rest::Rest;
 use super::run::{Head, Heads, Run};
 use super::socket::Socket;
 use super::wire::{Event, Frame, Message, Receipt, Standing};
-use crate::client::Failure;
+use crate::client::{Endpoint, Failure};
+use crate::dialect::Patience;
 use crate::limits;
 
 /// Messages in one answer.
@@ -25,7 +27,7 @@ const PAGE: usize = 1000;
 
 /// Where each conversation ends, as requests tell.
 pub async fn heads(run: &Run) -> anyhow::Result<Heads> {
-    let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&run.cast.host()))?;
+    let mut rest = Rest::new(run.endpoint(0), &run.tokens.of(&run.cast.host()))?;
     let mut heads = Heads::new();
     for room in run.cast.rooms() {
         let name = run.cast.room(room);
@@ -49,8 +51,28 @@ pub async fn judge(run: &Arc<Run>, people: &[Person], heads: &Heads) -> anyhow::
             person.deeds.iter().filter_map(|deed| judge_deed(deed, &whole[&deed.conversation]));
         run.faults.add_all(&person.user, judged);
     }
-    let fresh = fresh(run, heads).await?;
-    let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&run.cast.host()))?;
+    let mut folds = BTreeMap::new();
+    for node in 0..run.endpoints.len() {
+        let of_node = look(run, node, heads, &whole);
+        folds = of_node.await.with_context(|| format!("looking at node {node}"))?;
+    }
+    for (number, person) in people.iter().enumerate() {
+        copies(run, person, &folds);
+        standing(run, run.endpoint(number), person, &folds).await?;
+    }
+    marks(run, people, &folds, heads);
+    Ok(())
+}
+
+/// Looks at all conversations as one node has them.
+async fn look(
+    run: &Arc<Run>,
+    node: usize,
+    heads: &Heads,
+    whole: &Logs,
+) -> anyhow::Result<BTreeMap<String, Conversation>> {
+    let fresh = fresh(run, run.endpoint(node), heads).await?;
+    let mut rest = Rest::new(run.endpoint(node), &run.tokens.of(&run.cast.host()))?;
     let mut folds = BTreeMap::new();
     for (name, room) in fresh.rooms() {
         let (folded, faults) = Conversation::of(events(room.seen.log()));
@@ -59,12 +81,7 @@ pub async fn judge(run: &Arc<Run>, people: &[Person], heads: &Heads) -> anyhow::
         requests(run, &mut rest, name, &folded, room.seen.log()).await?;
         folds.insert(name.clone(), folded);
     }
-    for person in people {
-        copies(run, person, &folds);
-        standing(run, person, &folds).await?;
-    }
-    marks(run, people, &folds, heads);
-    Ok(())
+    Ok(folds)
 }
 
 fn sent(person: &Person) -> impl Iterator<Item = (u64, (&str, &super::known::Draft))> {
@@ -77,14 +94,15 @@ fn events(log: &[Arc<Entry>]) -> impl Iterator<Item = &Event> {
 }
 
 /// A client that has never been there before reads everything from the beginning.
-async fn fresh(run: &Arc<Run>, heads: &Heads) -> anyhow::Result<Inbox> {
+async fn fresh(run: &Arc<Run>, endpoint: &Endpoint, heads: &Heads) -> anyhow::Result<Inbox> {
     let host = run.cast.host();
     let rooms = run
         .cast
         .rooms()
         .map(|room| (run.cast.room(room), Arc::clone(&run.truths[room]), Arc::default()));
     let mut inbox = Inbox::new(&host, rooms);
-    let mut socket = Socket::open(&run.endpoint, &run.tokens.of(&host)).await?;
+    let token = run.tokens.of(&host);
+    let mut socket = Socket::open(endpoint, &token, Patience::default()).await?;
     socket.send(&json!({"type": "follow", "id": 1, "from": {}, "default": "-1"})).await?;
     let has_all = |inbox: &Inbox| {
         let none = BTreeMap::new();
@@ -175,10 +193,11 @@ fn tells<T: PartialEq + std::fmt::Debug>(run: &Run, place: &str, what: &str, log
 /// What is unread is what somebody finds behind their own mark.
 async fn standing(
     run: &Run,
+    endpoint: &Endpoint,
     person: &Person,
     folds: &BTreeMap<String, Conversation>,
 ) -> anyhow::Result<()> {
-    let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&person.user))?;
+    let mut rest = Rest::new(endpoint, &run.tokens.of(&person.user))?;
     let told: Vec<Value> = rest.get("/unread").await?;
     let number = |of: &Value, member: &str| of[member].as_u64().unwrap_or(u64::MAX);
     let told = told.iter().map(|of| {

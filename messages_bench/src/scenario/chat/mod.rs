@@ -14,7 +14,7 @@ mod socket;
 mod token;
 mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,12 +34,13 @@ use super::Context;
 use super::kills::Kills;
 use super::phase::{Announcer, Listener, Phase};
 use crate::client::Endpoint;
-use crate::dialect::Target;
+use crate::dialect::{Patience, Target};
 use crate::limits;
+use crate::nodes::{Faults, Nodes, NodesArgs};
 use crate::random::Random;
 use crate::report::since_epoch;
 use crate::sample::Sample;
-use crate::server::{Server, ServerArgs};
+use crate::server::ServerArgs;
 
 /// The variable that has the secret of a running server, and of a server of the bench's own.
 const SECRET: &str = "AUTH_SECRET";
@@ -56,13 +57,21 @@ pub struct ChatArgs {
     #[command(flatten)]
     pub crowd: CrowdArgs,
 
+    /// Several nodes, and faults of all kinds instead of kills.
+    #[command(flatten)]
+    pub nodes: NodesArgs,
+
     /// How often the server is killed.
     #[arg(long, default_value_t = 5)]
     pub kills: u64,
 
     /// Seconds until everybody comes to an end.
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, visible_alias = "seconds", default_value_t = 30.0)]
     pub secs: f64,
+
+    /// The longest time between two faults of all kinds, in seconds.
+    #[arg(long, default_value_t = 1.5)]
+    pub pause: f64,
 
     /// What all people together do in a second.
     #[arg(long, default_value_t = 150.0)]
@@ -121,37 +130,45 @@ pub async fn run(
     let mut sample = Sample::default();
     if let Some(target) = running {
         let secret = std::env::var(SECRET).context("AUTH_SECRET of the server is needed")?;
-        let run = new_run(ctx, args, target.endpoint.clone(), &secret);
+        let run = new_run(ctx, args, target.endpoints().to_vec(), &secret);
         talk(ctx, args, &run, None, &mut sample).await?;
         run.faults.report(&mut sample);
         return Ok(sample);
     }
     let temporary = tempfile::Builder::new().prefix("messages-chat-").tempdir()?;
     let dir = args.server.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let (mut server, secret) = own_server(ctx, &args.server, &dir)?;
-    let run = new_run(ctx, args, Endpoint::parse(&server.url())?, &secret);
-    let outcome = talk(ctx, args, &run, Some(&mut server), &mut sample).await;
+    let secret = secret(ctx);
+    let environment = [(SECRET, secret.clone())];
+    let mut nodes =
+        Nodes::new(&args.server, &args.nodes, &dir, args.nodes.has_faults(), &environment)?;
+    let endpoints = nodes.urls().into_iter().map(|url| Endpoint::parse(&url));
+    let run = new_run(ctx, args, endpoints.collect::<anyhow::Result<_>>()?, &secret);
+    let outcome = talk(ctx, args, &run, Some(&mut nodes), &mut sample).await;
     if let Err(error) = &outcome {
         sample.faults.add(format!("the run broke off: {error:#}"));
     }
-    let _ = server.kill().await;
+    let _ = nodes.kill().await;
     run.faults.report(&mut sample);
     if sample.faults.total > 0 && args.server.data_dir.is_none() {
         let kept: PathBuf = temporary.keep();
-        eprintln!("the server's data and log are kept in {}", kept.display());
+        eprintln!("data and logs are kept in {}", kept.display());
     }
     Ok(sample)
 }
 
-fn new_run(ctx: &Context, args: &ChatArgs, endpoint: Endpoint, secret: &str) -> Arc<Run> {
-    Arc::new(Run::new(endpoint, Tokens::new(secret, since_epoch()), args.crowd.cast(ctx)))
+fn new_run(ctx: &Context, args: &ChatArgs, endpoints: Vec<Endpoint>, secret: &str) -> Arc<Run> {
+    let tokens = Tokens::new(secret, since_epoch());
+    let mut run = Run::new(endpoints, tokens, args.crowd.cast(ctx));
+    if args.nodes.has_faults() {
+        run.patience = Patience { answer: limits::PATIENCE, silence: limits::PATIENCE };
+    }
+    Arc::new(run)
 }
 
-/// A server with a secret that nobody else knows, and the secret.
-fn own_server(ctx: &Context, args: &ServerArgs, dir: &Path) -> anyhow::Result<(Server, String)> {
+/// A secret that nobody else knows.
+fn secret(ctx: &Context) -> String {
     let mut random = Random::new(ctx.seed, 0x5EC2);
-    let secret: String = (0..4).map(|_| format!("{:016x}", random.next())).collect();
-    Ok((Server::new(args, dir)?.with(SECRET, &secret), secret))
+    (0..4).map(|_| format!("{:016x}", random.next())).collect()
 }
 
 /// Lets them talk, and judges.
@@ -159,21 +176,22 @@ async fn talk(
     ctx: &Context,
     args: &ChatArgs,
     run: &Arc<Run>,
-    mut server: Option<&mut Server>,
+    mut nodes: Option<&mut Nodes>,
     sample: &mut Sample,
 ) -> anyhow::Result<()> {
     super::connections()?;
-    let mut kills = Kills::default();
-    if let Some(server) = &mut server {
-        kills.starts.push(server.start().await?);
+    let mut done = Done::default();
+    if let Some(nodes) = &mut nodes {
+        done.kills.starts = nodes.start().await?;
     }
     host::prepare(run).await?;
     let until = Instant::now() + Duration::from_secs_f64(args.secs);
-    let (announcer, phase) = Announcer::new();
+    let grace = if run.is_impatient() { limits::GRACE } else { Duration::ZERO };
+    let (announcer, phase) = Announcer::new(run.endpoints.len(), grace);
     let people = people(ctx, args, run, &phase)?;
     let pause = Duration::from_secs_f64(40.0 / args.acts.max(0.1));
     let host = tokio::spawn(Host::new(run, &phase, ctx.seed, pause)?.work());
-    let disturbed = disturb(ctx, args, &announcer, server.as_deref_mut(), &mut kills).await;
+    let disturbed = disturb(ctx, args, &announcer, nodes.as_deref_mut(), until, &mut done).await;
     if disturbed.is_ok() {
         sleep_until(until).await;
     }
@@ -181,13 +199,17 @@ async fn talk(
     disturbed?;
     host.await?;
     let (people, heads) = finish(run, people).await?;
-    if let Some(server) = &mut server {
+    if run.endpoints.len() > 1 {
+        // As all nodes have it that were there.
+        judge::judge(run, &people, &heads).await?;
+    }
+    if let Some(nodes) = &mut nodes {
         // What follows comes from what is stored.
-        server.kill().await?;
-        server.start().await?;
+        nodes.kill().await?;
+        nodes.start().await?;
     }
     judge::judge(run, &people, &heads).await?;
-    kills.report(sample);
+    done.report(sample);
     sample.count("conversations", run.cast.rooms().len() as u64);
     sample.count("people", people.len() as u64);
     sample.count("events", run.truths.iter().map(|truth| truth.len()).sum());
@@ -212,18 +234,41 @@ fn people(
     Ok(people)
 }
 
-/// Kills the server, where it is the bench's own.
+/// What has been done to the nodes.
+#[derive(Default)]
+struct Done {
+    kills: Kills,
+    faults: Option<Faults>,
+}
+
+impl Done {
+    fn report(&self, sample: &mut Sample) {
+        match &self.faults {
+            Some(faults) => faults.report(sample),
+            None => self.kills.report(sample),
+        }
+    }
+}
+
+/// Does things to the nodes, where they are the bench's own.
 async fn disturb(
     ctx: &Context,
     args: &ChatArgs,
     announcer: &Announcer,
-    server: Option<&mut Server>,
-    kills: &mut Kills,
+    nodes: Option<&mut Nodes>,
+    until: Instant,
+    done: &mut Done,
 ) -> anyhow::Result<()> {
-    match server {
-        Some(server) => {
+    match nodes {
+        Some(nodes) if args.nodes.has_faults() => {
+            let pause = Duration::from_secs_f64(args.pause);
+            let faults = done.faults.insert(Faults::new(&args.nodes, ctx.seed));
+            faults.inflict(nodes, announcer, until, pause).await
+        }
+        Some(nodes) => {
             let pause = Duration::from_secs_f64(args.secs / (args.kills + 1) as f64 * 1.5);
-            kills.inflict(ctx, (args.kills, pause), server, announcer, async |_| ()).await
+            let (kills, server) = ((args.kills, pause), nodes.first());
+            done.kills.inflict(ctx, kills, server, announcer, async |_| ()).await
         }
         None => {
             announcer.announce(Phase::Up(0));

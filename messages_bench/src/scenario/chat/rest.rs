@@ -6,14 +6,19 @@ use bytes::BytesMut;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::client::{Client, Endpoint, Failure, Outgoing};
 use crate::limits;
 use crate::scenario::phase::Listener;
 
-/// A connection for requests of one user.
-pub struct Rest(Client);
+/// A connection for requests of one user, to one node at a time.
+pub struct Rest {
+    client: Client,
+    token: String,
+    node: usize,
+    limit: Duration,
+}
 
 /// What a server said.
 #[derive(Clone, Debug)]
@@ -52,12 +57,23 @@ impl Answer {
 impl Rest {
     /// For one user of a server.
     pub fn new(endpoint: &Endpoint, token: &str) -> anyhow::Result<Self> {
-        Ok(Self(Client::new(endpoint.clone().with_bearer(token)?)))
+        let client = Client::new(endpoint.clone().with_bearer(token)?);
+        Ok(Self { client, token: token.to_owned(), node: 0, limit: limits::RESPONSE })
     }
 
-    /// Gives up whatever is under way.
-    pub fn disconnect(&mut self) {
-        self.0.disconnect();
+    /// The same, waiting no longer than this for answers.
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Gives up whatever is under way, and asks this one of the nodes from now on.
+    pub fn visit(&mut self, nodes: &[Endpoint], node: usize) {
+        self.client.disconnect();
+        self.node = node % nodes.len();
+        // The token has been a header before.
+        if let Ok(endpoint) = nodes[self.node].clone().with_bearer(&self.token) {
+            self.client = Client::new(endpoint);
+        }
     }
 
     /// Asks once.
@@ -72,9 +88,11 @@ impl Rest {
         let asked = format!("{method} {path}");
         let kind = body.map(|_| HeaderValue::from_static("application/json"));
         let text = body.map(Value::to_string).unwrap_or_default();
-        let mut reply = self.0.send(method, uri, kind, Outgoing::Whole(text.into())).await?;
+        let reply =
+            self.client.exchange(method, uri, kind, Outgoing::Whole(text.into()), self.limit);
+        let mut reply = reply.await?;
         let mut body = BytesMut::new();
-        while let Some(piece) = self.0.piece(&mut reply).await? {
+        while let Some(piece) = self.client.piece(&mut reply).await? {
             body.extend_from_slice(&piece);
         }
         Ok(Answer { asked, status: reply.head.status, body, repeated: false })
@@ -85,10 +103,11 @@ impl Rest {
         self.ask(Method::GET, path, None).await?.json()
     }
 
-    /// Repeats a request until a server that is there answers it. A failure that no kill explains is
-    /// given back.
+    /// Repeats a request until a node that is there answers it. A failure that nothing explains is given
+    /// back.
     pub async fn insist(
         &mut self,
+        nodes: &[Endpoint],
         phase: &mut Listener,
         method: Method,
         path: &str,
@@ -97,7 +116,8 @@ impl Rest {
         let mut repeated = false;
         let mut refused = None;
         loop {
-            let began = phase.up().await;
+            phase.up().await;
+            let mark = phase.mark(self.node);
             match self.ask(method.clone(), path, body).await {
                 Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
                     let since = *refused.get_or_insert_with(Instant::now);
@@ -107,13 +127,13 @@ impl Rest {
                 }
                 Ok(answer) => return Ok(Answer { repeated, ..answer }),
                 Err(failure) => {
-                    self.0.disconnect();
-                    if phase.now() == began {
+                    if !phase.excuses(mark) {
                         return Err(failure);
                     }
                     repeated |= !matches!(failure, Failure::Connect(..));
                 }
             }
+            self.visit(nodes, self.node + 1);
             sleep(limits::RECONNECT_PAUSE).await;
         }
     }

@@ -10,6 +10,7 @@ use super::cast::Cast;
 use super::known::{Access, Tally, Truth};
 use super::token::Tokens;
 use crate::client::Endpoint;
+use crate::dialect::Patience;
 use crate::sample::Sample;
 
 /// What is counted.
@@ -23,6 +24,7 @@ pub struct Counts {
     pub refused: AtomicU64,
     pub events: AtomicU64,
     pub breaks: AtomicU64,
+    pub silent: AtomicU64,
     pub resumed: AtomicU64,
     pub removed: AtomicU64,
     pub added: AtomicU64,
@@ -47,6 +49,7 @@ impl Counts {
             ("refused, as they had to be", &self.refused),
             ("events delivered", &self.events),
             ("connections broken off", &self.breaks),
+            ("connections given up as silent", &self.silent),
             ("connections resumed", &self.resumed),
             ("members removed", &self.removed),
             ("members added again", &self.added),
@@ -84,8 +87,10 @@ pub struct Head {
 
 /// A run.
 pub struct Run {
-    /// The server.
-    pub endpoint: Endpoint,
+    /// The server, or the nodes of it.
+    pub endpoints: Vec<Endpoint>,
+    /// How long its clients wait.
+    pub patience: Patience,
     /// Makes tokens for it.
     pub tokens: Tokens,
     /// Who is in which conversation.
@@ -107,14 +112,15 @@ pub struct Run {
 
 impl Run {
     /// A run in which nothing has happened.
-    pub fn new(endpoint: Endpoint, tokens: Tokens, cast: Cast) -> Self {
+    pub fn new(endpoints: Vec<Endpoint>, tokens: Tokens, cast: Cast) -> Self {
         let access = cast.rooms().flat_map(|room| {
             cast.drifters(room)
                 .map(move |person| ((room, person), Arc::default()))
                 .collect::<Vec<_>>()
         });
         Self {
-            endpoint,
+            endpoints,
+            patience: Patience::default(),
             tokens,
             access: access.collect(),
             truths: cast.rooms().map(|_| Arc::default()).collect(),
@@ -130,6 +136,16 @@ impl Run {
     /// Whether somebody may see a conversation.
     pub fn access(&self, room: usize, person: usize) -> Arc<Access> {
         self.access.get(&(room, person)).cloned().unwrap_or_default()
+    }
+
+    /// The node for whoever has this number: they take the nodes in turns.
+    pub fn endpoint(&self, number: usize) -> &Endpoint {
+        &self.endpoints[number % self.endpoints.len()]
+    }
+
+    /// Whether clients give up on nodes that may only be held.
+    pub fn is_impatient(&self) -> bool {
+        self.patience != Patience::default()
     }
 
     /// A number that nothing has had before.

@@ -5,13 +5,14 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::client::Endpoint;
+use crate::dialect::Patience;
 use crate::limits;
 
 /// Why there is no connection, or none any more.
@@ -38,12 +39,18 @@ impl From<Error> for Lost {
 }
 
 /// An open connection. Dropping it breaks it off, without a farewell.
-pub struct Socket(WebSocketStream<TcpStream>);
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    /// When something came the last time.
+    heard: Instant,
+    silence: Duration,
+}
 
 impl Socket {
     /// Connects with a token.
-    pub async fn open(endpoint: &Endpoint, token: &str) -> Result<Self, Lost> {
-        let connect = timeout(limits::CONNECT, TcpStream::connect(endpoint.address()));
+    pub async fn open(endpoint: &Endpoint, token: &str, patience: Patience) -> Result<Self, Lost> {
+        let connect =
+            timeout(limits::CONNECT.min(patience.answer), TcpStream::connect(endpoint.address()));
         let stream = connect.await.map_err(|_| Lost::Silent("the connection"))?;
         let stream = stream.map_err(Lost::Connect)?;
         stream.set_nodelay(true).map_err(Lost::Connect)?;
@@ -57,22 +64,24 @@ impl Socket {
         let config =
             WebSocketConfig::default().read_buffer_size(limits::SOCKET_BYTES).write_buffer_size(0);
         let handshake = client_async_with_config(request, stream, Some(config));
-        let opened = timeout(limits::RESPONSE, handshake).await;
-        let (socket, _) = opened.map_err(|_| Lost::Silent("the handshake"))??;
-        Ok(Self(socket))
+        let opened = timeout(patience.answer, handshake).await;
+        let (stream, _) = opened.map_err(|_| Lost::Silent("the handshake"))??;
+        Ok(Self { stream, heard: Instant::now(), silence: patience.silence })
     }
 
     /// Sends a frame.
     pub async fn send(&mut self, frame: &Value) -> Result<(), Lost> {
-        let sending = self.0.send(Message::text(frame.to_string()));
-        Ok(timeout(limits::SILENCE, sending).await.map_err(|_| Lost::Silent("what is sent"))??)
+        let sending = self.stream.send(Message::text(frame.to_string()));
+        Ok(timeout(self.silence, sending).await.map_err(|_| Lost::Silent("what is sent"))??)
     }
 
     /// The next frame as text. Can be given up and asked for again.
     pub async fn next(&mut self) -> Result<Utf8Bytes, Lost> {
         loop {
-            let next = timeout(limits::SILENCE, self.0.next()).await;
-            match next.map_err(|_| Lost::Silent("no heartbeat"))? {
+            let next = timeout_at(self.heard + self.silence, self.stream.next()).await;
+            let next = next.map_err(|_| Lost::Silent("no heartbeat"))?;
+            self.heard = Instant::now();
+            match next {
                 Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(frame))) => {
                     let why = frame.map(|frame| frame.to_string());

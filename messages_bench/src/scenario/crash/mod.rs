@@ -7,11 +7,13 @@ mod plain;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 
 use super::Context;
+use crate::nodes::{Nodes, NodesArgs};
 use crate::sample::Sample;
-use crate::server::{Server, ServerArgs};
+use crate::server::ServerArgs;
 
 /// What to load and how often to kill.
 #[derive(Clone, Debug, Args)]
@@ -20,15 +22,23 @@ pub struct CrashArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
-    /// What is spoken with it.
-    #[arg(long, value_enum, default_value = "plain")]
-    pub dialect: Spoken,
+    /// Several nodes, and faults of all kinds instead of kills.
+    #[command(flatten)]
+    pub nodes: NodesArgs,
+
+    /// What is spoken with it; plain when not said, durable with faults of all kinds.
+    #[arg(long, value_enum)]
+    pub dialect: Option<Spoken>,
 
     /// How often it is killed.
     #[arg(long, default_value_t = 20)]
     pub kills: u64,
 
-    /// The longest time between two kills, in seconds.
+    /// How long faults of all kinds happen, in seconds, instead of kills; 60 with several nodes.
+    #[arg(long)]
+    pub seconds: Option<f64>,
+
+    /// The longest time between two kills or faults, in seconds.
     #[arg(long, default_value_t = 1.5)]
     pub pause: f64,
 
@@ -57,10 +67,23 @@ pub struct CrashArgs {
     pub alive: usize,
 }
 
+/// How long faults of all kinds happen when that is not said.
+const TIME: Duration = Duration::from_secs(60);
+
 impl CrashArgs {
-    /// How often it is killed, and the longest pause before each.
-    fn kills(&self) -> (u64, Duration) {
-        (self.kills, Duration::from_secs_f64(self.pause))
+    /// Whether faults of all kinds happen, rather than kills alone.
+    fn has_faults(&self) -> bool {
+        self.nodes.has_faults() || self.seconds.is_some()
+    }
+
+    /// How long they happen.
+    fn time(&self) -> Duration {
+        self.seconds.map_or(TIME, Duration::from_secs_f64)
+    }
+
+    /// The longest pause before each kill or fault.
+    fn pause(&self) -> Duration {
+        Duration::from_secs_f64(self.pause)
     }
 }
 
@@ -77,19 +100,25 @@ pub enum Spoken {
 pub async fn run(ctx: &Context, args: &CrashArgs) -> anyhow::Result<Sample> {
     let temporary = tempfile::Builder::new().prefix("messages-crash-").tempdir()?;
     let dir = args.server.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let mut server = Server::new(&args.server, &dir)?;
+    let spoken = if args.has_faults() { Spoken::Durable } else { Spoken::Plain };
+    let spoken = args.dialect.unwrap_or(spoken);
+    ensure!(
+        !args.has_faults() || spoken == Spoken::Durable,
+        "what is sent again after a pause must be known by its number: use --dialect durable"
+    );
+    let mut nodes = Nodes::new(&args.server, &args.nodes, &dir, args.has_faults(), &[])?;
     let mut sample = Sample::default();
-    let outcome = match args.dialect {
-        Spoken::Plain => plain::load(ctx, args, &mut server, &mut sample).await,
-        Spoken::Durable => durable::load(ctx, args, &mut server, &mut sample).await,
+    let outcome = match spoken {
+        Spoken::Plain => plain::load(ctx, args, nodes.first(), &mut sample).await,
+        Spoken::Durable => durable::load(ctx, args, &mut nodes, &mut sample).await,
     };
     if let Err(error) = &outcome {
         sample.faults.add(format!("the run broke off: {error:#}"));
     }
-    let _ = server.kill().await;
+    let _ = nodes.kill().await;
     if sample.faults.total > 0 && args.server.data_dir.is_none() {
         let kept: PathBuf = temporary.keep();
-        eprintln!("the server's data and log are kept in {}", kept.display());
+        eprintln!("data and logs are kept in {}", kept.display());
     }
     Ok(sample)
 }

@@ -28,7 +28,7 @@ pub async fn produce(
     sleep(random.up_to(Duration::from_secs_f64(verify.args.ramp))).await;
     let kind = if channel.is_multiple_of(2) { Kind::Text } else { Kind::Bytes };
     let _permit = verify.permits.acquire().await;
-    let mut caller = Caller::new(&verify.target);
+    let mut caller = Caller::new(&verify.target.writing(channel));
     if let Err(failure) = create(&mut caller, &id, kind).await {
         let mut fault = Some(format!("channel {id}: not created: {failure}"));
         // Its clients have nothing to read: they count as heard, with one fault for them all.
@@ -90,7 +90,7 @@ async fn join(
     let mut check = LineCheck::new(&id, verify.args.max);
     let breaks = random.one_in(5).then(|| random.below(lines_len(&id, verify.args.max)));
     let mode = Mode::ALL[client % Mode::ALL.len()];
-    let mut reader = Reader::new(&verify.target, &id, kind, mode, "-1");
+    let mut reader = Reader::new(&verify.target.reading(client), &id, kind, mode, "-1");
     let began = Instant::now();
     let mut resumed = false;
     let outcome = loop {
@@ -109,7 +109,10 @@ async fn join(
         }
         if !resumed && breaks.is_some_and(|breaks| check.position() >= breaks) {
             resumed = true;
-            reader.reconnect(Mode::ALL[random.below(Mode::ALL.len() as u64) as usize]);
+            reader.reconnect(
+                &verify.target.reading(client),
+                Mode::ALL[random.below(Mode::ALL.len() as u64) as usize],
+            );
         }
     };
     drop(permit);

@@ -18,7 +18,7 @@ use crate::check::LineCheck;
 use crate::client::Failure;
 use crate::dialect::{Dialect, Target};
 use crate::load::Recorder;
-use crate::process::{Memory, Snapshot};
+use crate::process::Snapshot;
 use crate::sample::{Better, Sample};
 
 /// What to produce and who reads it.
@@ -76,7 +76,7 @@ pub async fn run(ctx: &Context, args: &VerifyArgs, target: &Target) -> anyhow::R
         bar: bar("verify".to_owned(), clients as u64),
         seed: ctx.seed,
     });
-    let before = Snapshot::take(target.pid);
+    let before = Snapshot::take(&target.processes);
     let (tell, mut told) = mpsc::unbounded_channel();
     let mut channels = JoinSet::new();
     for channel in 0..args.channels {
@@ -104,7 +104,7 @@ pub async fn run(ctx: &Context, args: &VerifyArgs, target: &Target) -> anyhow::R
     if heard != clients as u64 {
         sample.faults.add(format!("only {heard} of {clients} clients came to an end"));
     }
-    let used = Snapshot::take(target.pid).since(before);
+    let used = Snapshot::take(&target.processes).since(before);
     report(&verify, &mut sample, heard, bytes, resumed, used);
     Ok(sample)
 }
@@ -125,8 +125,8 @@ fn report(
     sample.figure("took", "s", lasted.as_secs_f64(), Better::Lower);
     sample.recorded(&verify.joins, "responses begun", lasted);
     let lines = clients * verify.args.max;
-    sample.cpu(used, lines, "µs/line delivered");
-    if let Some(memory) = verify.target.pid.and_then(Memory::of) {
+    sample.cpu(&used, lines, "µs/line delivered");
+    if let Some(memory) = verify.target.processes.memory() {
         let peak = memory.peak as f64 / f64::from(1 << 20);
         sample.figure("server peak memory", "MiB", peak, Better::Lower);
     }

@@ -21,7 +21,7 @@ pub async fn produce(
 ) {
     let mut random = Random::new(verify.seed, channel as u64);
     sleep(random.up_to(Duration::from_secs_f64(verify.args.ramp))).await;
-    let mut session = Session::new(&verify.target);
+    let mut session = Session::new(&verify.target.writing(channel));
     let permit = verify.permits.acquire().await;
     let began = Instant::now();
     let started = session.produce(&id, verify.args.freq, verify.args.max).await;
@@ -62,7 +62,7 @@ async fn join(
     // Some join only when everything is over.
     sleep(random.up_to(Duration::from_secs_f64(length * 1.2))).await;
     let permit = verify.permits.acquire().await;
-    let mut session = Session::new(&verify.target);
+    let mut session = Session::new(&verify.target.reading(client));
     let mut check = LineCheck::new(&id, verify.args.max);
     let breaks = random.one_in(5).then(|| random.below(lines_len(&id, verify.args.max)));
     let mut read =

@@ -17,8 +17,6 @@ if not version then
 elseif ARGV[5] ~= 'last' or life ~= ARGV[6] or version ~= ARGV[7] then
   return {'moved', life, version, stored, expires, news}
 else
-  redis.call('PERSIST', KEYS[2])
-  redis.call('PERSIST', KEYS[3])
   -- The end of a life is put later, never sooner; 0 is never. Another life has an end of its own.
   local new = ARGV[10]
   local later = new ~= '' and expires ~= '0' and (new == '0' or tonumber(new) > tonumber(expires))
@@ -34,8 +32,10 @@ for i = 12, #ARGV do
   redis.call('XADD', KEYS[3], string.format('%d-0', first + i - 11), 'c', ARGV[i])
 end
 
--- A name is on the list of work once: 'listed' is what it is there.
+-- A name is on the list of work once: 'listed' is what it is there. Only what is not on it may end.
 if not listed or listed == '' then
+  redis.call('PERSIST', KEYS[2])
+  redis.call('PERSIST', KEYS[3])
   listed = redis.call('XADD', KEYS[5], '1-*', 'n', ARGV[2])
   redis.call('SPUBLISH', ARGV[4], ARGV[2])
 end

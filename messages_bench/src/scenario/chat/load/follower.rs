@@ -12,6 +12,7 @@ use super::super::known::text;
 use super::super::socket::{Lost, Socket};
 use super::super::wire::{Frame, FrameKind, position};
 use crate::client::Endpoint;
+use crate::dialect::Patience;
 use crate::limits;
 
 /// Where a follower stands in a conversation.
@@ -73,7 +74,7 @@ impl Follower {
 
     /// Connects, goes on everywhere, and comes back when everything that was missed is there.
     pub async fn come(&mut self, endpoint: &Endpoint) -> Result<Socket, Lost> {
-        let mut socket = Socket::open(endpoint, &self.token).await?;
+        let mut socket = Socket::open(endpoint, &self.token, Patience::default()).await?;
         self.places.values_mut().for_each(|place| place.is_caught_up = false);
         let known = self.places.iter().filter(|(_, place)| place.at > 0);
         let from = known.map(|(name, place)| (name.clone(), place.offset.as_str().into()));

@@ -23,17 +23,17 @@ use super::known::text;
 use super::run::Run;
 use super::socket::{Lost, Socket};
 use super::token::Tokens;
-use super::{Context, CrowdArgs, Preset, SECRET, own_server};
+use super::{Context, CrowdArgs, Preset, SECRET, secret};
 use crate::client::Endpoint;
 use crate::dialect::Target;
 use crate::limits;
 use crate::load::Pace;
-use crate::process::{Memory, Snapshot};
+use crate::process::{Processes, Snapshot};
 use crate::random::Random;
 use crate::report::since_epoch;
 use crate::sample::{Better, Sample};
 use crate::scenario::{bar, run_clock};
-use crate::server::ServerArgs;
+use crate::server::{Server, ServerArgs};
 
 /// Clients that connect at the same time, except in the storm.
 const CONNECTING: usize = 64;
@@ -85,19 +85,23 @@ pub async fn run(
     running: Option<&Target>,
 ) -> anyhow::Result<Sample> {
     super::super::connections()?;
-    let new_run = |endpoint, secret: &str| {
-        Arc::new(Run::new(endpoint, Tokens::new(secret, since_epoch()), args.crowd.cast(ctx)))
+    let new_run = |endpoints, secret: &str| {
+        Arc::new(Run::new(endpoints, Tokens::new(secret, since_epoch()), args.crowd.cast(ctx)))
     };
     if let Some(target) = running {
         let secret = std::env::var(SECRET).context("AUTH_SECRET of the server is needed")?;
-        return measure(ctx, args, &new_run(target.endpoint.clone(), &secret), target.pid).await;
+        let run = new_run(target.endpoints().to_vec(), &secret);
+        return measure(ctx, args, &run, &target.processes).await;
     }
     let temporary = tempfile::Builder::new().prefix("messages-chat-").tempdir()?;
     let dir = args.server.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let (mut server, secret) = own_server(ctx, &args.server, &dir)?;
+    let secret = secret(ctx);
+    let environment = [(SECRET, secret.clone())];
+    let mut server = Server::new(&args.server, &dir)?.with(&[], &environment);
     server.start().await?;
-    let run = new_run(Endpoint::parse(&server.url())?, &secret);
-    let sample = measure(ctx, args, &run, server.pid()).await;
+    let run = new_run(vec![Endpoint::parse(&server.url())?], &secret);
+    let processes = Processes { nodes: server.pid().into_iter().collect(), ..Processes::default() };
+    let sample = measure(ctx, args, &run, &processes).await;
     server.kill().await?;
     sample
 }
@@ -106,15 +110,15 @@ async fn measure(
     ctx: &Context,
     args: &LoadArgs,
     run: &Arc<Run>,
-    pid: Option<u32>,
+    processes: &Processes,
 ) -> anyhow::Result<Sample> {
     let mut sample = Sample::default();
     super::host::prepare(run).await?;
     let mut idle = Sample::default();
-    let crowd = gather(args, run, pid, &mut idle).await?;
-    let mut followers = send(ctx, args, run, pid, crowd, &mut sample).await?;
+    let crowd = gather(args, run, processes, &mut idle).await?;
+    let mut followers = send(ctx, args, run, processes, crowd, &mut sample).await?;
     sample.figures.append(&mut idle.figures);
-    storm::storm(run, pid, args.missed, &mut followers, &mut sample).await?;
+    storm::storm(run, processes, args.missed, &mut followers, &mut sample).await?;
     let gaps = followers.iter().map(|follower| follower.gaps).sum();
     sample.count("gaps", gaps);
     if gaps > 0 {
@@ -132,10 +136,10 @@ async fn measure(
 async fn gather(
     args: &LoadArgs,
     run: &Arc<Run>,
-    pid: Option<u32>,
+    processes: &Processes,
     sample: &mut Sample,
 ) -> anyhow::Result<Vec<(Follower, Socket)>> {
-    let resident = || pid.and_then(Memory::of).map(|memory| memory.resident);
+    let resident = || processes.memory().map(|memory| memory.resident);
     let without = resident();
     let all = run.cast.rooms_of_all();
     let bar = bar("connect".to_owned(), all.len() as u64);
@@ -144,7 +148,7 @@ async fn gather(
         let mut follower = Follower::new(token, rooms.iter().map(|room| run.cast.room(*room)));
         let bar = &bar;
         async move {
-            let socket = follower.come(&run.endpoint).await?;
+            let socket = follower.come(run.endpoint(person)).await?;
             bar.inc(1);
             Ok::<_, Lost>((follower, socket))
         }
@@ -153,16 +157,16 @@ async fn gather(
     let crowd = stream::iter(all.into_iter().enumerate().map(come)).buffered(CONNECTING);
     let crowd: Vec<(Follower, Socket)> = crowd.try_collect().await?;
     bar.finish_and_clear();
-    let before = Snapshot::take(pid);
+    let before = Snapshot::take(processes);
     sleep(Duration::from_secs_f64(args.idle)).await;
-    let used = Snapshot::take(pid).since(before);
+    let used = Snapshot::take(processes).since(before);
     if let Some((with, without)) = resident().zip(without) {
         let grown = with.saturating_sub(without) as f64 / 1024.0;
         let rooms: usize = crowd.iter().map(|(follower, _)| follower.rooms()).sum();
         sample.grown("memory per idle client", "KiB", grown / crowd.len().max(1) as f64);
         sample.grown("memory per idle subscription", "KiB", grown / rooms.max(1) as f64);
     }
-    if let Some(server) = used.server {
+    if let Some(server) = used.server() {
         let share = 100.0 * server.total().as_secs_f64() / args.idle.max(1e-9);
         sample.figure("server CPU while idle", "%", share, Better::Lower);
     }
@@ -193,12 +197,12 @@ async fn send(
     ctx: &Context,
     args: &LoadArgs,
     run: &Arc<Run>,
-    pid: Option<u32>,
+    processes: &Processes,
     crowd: Vec<(Follower, Socket)>,
     sample: &mut Sample,
 ) -> anyhow::Result<Vec<Follower>> {
     let measure = Measure { tracker: Arc::new(Mutex::new(Tracker::new())), began: Instant::now() };
-    let before = Snapshot::take(pid);
+    let before = Snapshot::take(processes);
     let (mut tasks, mut orders) = (JoinSet::new(), Vec::new());
     for (person, (follower, socket)) in crowd.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel(limits::ORDERS);
@@ -210,7 +214,7 @@ async fn send(
     let clock = run_clock("send".to_owned(), until);
     tokio::join!(order(ctx, args, run, &measure, &orders, until), clock);
     let lasted = settle(&measure).await;
-    let used = Snapshot::take(pid).since(before);
+    let used = Snapshot::take(processes).since(before);
     drop(orders);
     let mut followers = tasks.join_all().await;
     followers.sort_by_key(|(person, _)| *person);
@@ -312,7 +316,7 @@ fn figures(measure: &Measure, lasted: Duration, used: Snapshot, sample: &mut Sam
             sample.figure(name, "ms", millis, Better::Lower);
         }
     }
-    sample.cpu(used, deliveries, "µs/delivery");
+    sample.cpu(&used, deliveries, "µs/delivery");
     sample.latency = Some(tracker.last.clone());
     sample.timeline.clone_from(&tracker.timeline);
     let (open, missing) = tracker.missing();

@@ -15,9 +15,10 @@ use super::super::run::Run;
 use super::super::socket::Socket;
 use super::super::wire::Message;
 use super::follower::Follower;
+use crate::client::Endpoint;
 use crate::limits;
 use crate::load::histogram;
-use crate::process::Snapshot;
+use crate::process::{Processes, Snapshot};
 use crate::sample::{Better, Sample};
 
 /// What became of it.
@@ -33,7 +34,7 @@ struct Storm {
 /// Lets it come, and adds its figures.
 pub async fn storm(
     run: &Arc<Run>,
-    pid: Option<u32>,
+    processes: &Processes,
     missed: u64,
     followers: &mut [Follower],
     sample: &mut Sample,
@@ -41,9 +42,9 @@ pub async fn storm(
     let heads = miss(run, missed).await?;
     let events = |followers: &[Follower]| followers.iter().map(|f| f.events).sum::<u64>();
     let known = events(followers);
-    let before = Snapshot::take(pid);
+    let before = Snapshot::take(processes);
     let (storm, sockets) = come_back(run, followers).await;
-    let used = Snapshot::take(pid).since(before);
+    let used = Snapshot::take(processes).since(before);
     let millis = |nanos: u64| nanos as f64 / 1e6;
     let whole = storm.whole.as_secs_f64() * 1e3;
     sample.figure("storm: all caught up after", "ms", whole, Better::Lower);
@@ -51,7 +52,7 @@ pub async fn storm(
         let value = millis(storm.took.value_at_quantile(quantile));
         sample.figure(name, "ms", value, Better::Lower);
     }
-    if let Some(server) = used.server {
+    if let Some(server) = used.server() {
         let each = server.total().as_secs_f64() * 1e6 / followers.len().max(1) as f64;
         sample.figure("storm: server CPU", "µs/client", each, Better::Lower);
     }
@@ -70,7 +71,7 @@ pub async fn storm(
 
 /// Messages that nobody is there for; tells where the conversations end.
 async fn miss(run: &Run, missed: u64) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut rest = Rest::new(&run.endpoint, &run.tokens.of(&run.cast.host()))?;
+    let mut rest = Rest::new(run.endpoint(0), &run.tokens.of(&run.cast.host()))?;
     let mut heads = BTreeMap::new();
     for _ in 0..missed {
         for room in run.cast.rooms() {
@@ -87,7 +88,13 @@ async fn miss(run: &Run, missed: u64) -> anyhow::Result<BTreeMap<String, u64>> {
 /// All of them at once. The sockets stay open until everybody is there.
 async fn come_back(run: &Run, followers: &mut [Follower]) -> (Storm, Vec<Socket>) {
     let began = Instant::now();
-    let came = join_all(followers.iter_mut().map(|follower| insist(run, follower, began))).await;
+    let came = join_all(
+        followers
+            .iter_mut()
+            .enumerate()
+            .map(|(number, follower)| insist(run.endpoint(number), follower, began)),
+    )
+    .await;
     let mut storm = Storm { took: histogram(), whole: began.elapsed(), refused: 0 };
     let mut sockets = Vec::new();
     for (socket, took, refused) in came {
@@ -100,13 +107,13 @@ async fn come_back(run: &Run, followers: &mut [Follower]) -> (Storm, Vec<Socket>
 
 /// Comes back, however often it takes.
 async fn insist(
-    run: &Run,
+    endpoint: &Endpoint,
     follower: &mut Follower,
     began: Instant,
 ) -> (Option<Socket>, Duration, u64) {
     let mut refused = 0;
     loop {
-        match follower.come(&run.endpoint).await {
+        match follower.come(endpoint).await {
             Ok(socket) => return (Some(socket), began.elapsed(), refused),
             Err(lost) if began.elapsed() > limits::SETTLE => {
                 follower.faults.push(format!("does not come back: {lost}"));

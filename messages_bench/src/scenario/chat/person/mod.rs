@@ -100,7 +100,7 @@ impl Person {
         Ok(Self {
             phase: phase.clone(),
             random: Random::new(seed, 0xC4A7_0000 + person as u64),
-            rest: Rest::new(&run.endpoint, &token)?,
+            rest: Rest::new(run.endpoint(0), &token)?.within(run.patience.answer),
             token,
             pause,
             inbox: Inbox::new(&user, known),
@@ -124,8 +124,13 @@ impl Person {
     pub async fn live(mut self) -> Self {
         let mut tries = 0;
         loop {
-            let began = self.phase.up().await;
-            let left = match Socket::open(&self.run.endpoint, &self.token).await {
+            self.phase.up().await;
+            // Any node will do, whether it is there or not.
+            let node = self.random.below(self.run.endpoints.len() as u64) as usize;
+            let mark = self.phase.mark(node);
+            self.rest.visit(&self.run.endpoints, node);
+            let (endpoint, patience) = (self.run.endpoint(node), self.run.patience);
+            let left = match Socket::open(endpoint, &self.token, patience).await {
                 Ok(mut socket) => self.attend(&mut socket).await.unwrap_or_else(Left::Lost),
                 Err(lost) => Left::Lost(lost),
             };
@@ -141,10 +146,13 @@ impl Person {
                         () = async { while phase.now() != Phase::Finish { phase.changed().await } } => (),
                     }
                 }
+                Left::Lost(Lost::Silent(_)) if self.run.is_impatient() => {
+                    count(&self.run.counts.silent);
+                }
                 Left::Lost(lost) => {
-                    // A kill explains it.
-                    if self.phase.now() == began {
-                        self.fault(Fault::new("a connection was lost", lost.to_string()));
+                    if !self.phase.excuses(mark) {
+                        let text = format!("{lost} (node {node})");
+                        self.fault(Fault::new("a connection was lost", text));
                         tries += 1;
                     }
                     sleep(limits::RECONNECT_PAUSE * (1 << tries.min(8))).await;

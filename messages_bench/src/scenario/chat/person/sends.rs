@@ -64,7 +64,8 @@ impl Person {
         let answer = match self.rest.ask(Method::PUT, &path, Some(&body.into())).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.rest.disconnect();
+                let other = self.random.below(self.run.endpoints.len() as u64);
+                self.rest.visit(&self.run.endpoints, other as usize);
                 return self.outbox.lost(number);
             }
         };

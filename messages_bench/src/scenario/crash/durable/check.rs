@@ -30,6 +30,20 @@ pub struct Ledger {
 /// The ledgers of all writers of a stream.
 pub type Ledgers = HashMap<u32, Ledger>;
 
+/// What must be in a content that was read between two moments: all that was acknowledged `before`, and
+/// of what was sent until `after` whatever is there.
+pub fn between(before: &Ledgers, mut after: Ledgers) -> Ledgers {
+    for (writer, ledger) in &mut after {
+        let known = before.get(writer).map(|ledger| &ledger.fates);
+        let is_due = |number: &u32, fate: &mut Fate| {
+            let known = known.and_then(|fates| fates.get(number));
+            known.is_some() || !matches!(fate, Fate::Acknowledged(_))
+        };
+        ledger.fates.retain(is_due);
+    }
+    after
+}
+
 /// What is known of a content.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -189,6 +203,18 @@ mod tests {
         let refused = ledgers(3, &[(1, Some(Fate::Refused))]);
         assert!(faults(&[0, 2], &refused, true).is_empty());
         assert!(!faults(&[0, 1, 2], &refused, true).is_empty());
+    }
+
+    #[test]
+    fn what_is_acknowledged_meanwhile_may_be_there() {
+        let (before, after) = (ledgers(2, &[]), ledgers(4, &[]));
+        let meanwhile = between(&before, after);
+        for right in [&[0, 1][..], &[0, 1, 2], &[0, 1, 2, 3]] {
+            assert!(faults(right, &meanwhile, true).is_empty(), "{right:?}");
+        }
+        for wrong in [&[0][..], &[0, 2], &[0, 1, 2, 3, 4], &[0, 1, 2, 2]] {
+            assert!(!faults(wrong, &meanwhile, true).is_empty(), "{wrong:?}");
+        }
     }
 
     #[test]

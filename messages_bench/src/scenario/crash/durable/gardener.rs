@@ -11,9 +11,9 @@ use super::super::{Context, CrashArgs};
 use super::check::Fate;
 use super::payload::{CREATOR, Label, messages};
 use super::producer::Producer;
-use super::reader;
 use super::run::{Run, count};
 use super::stream::{Origin, Progress, Stream};
+use super::{reader, streamer};
 use crate::dialect::call::{Call, Caller, name};
 use crate::dialect::live::Kind;
 use crate::random::Random;
@@ -55,7 +55,7 @@ impl Gardener {
             run: Arc::clone(run),
             phase: phase.clone(),
             random: Random::new(ctx.seed, 0x6A2D),
-            caller: Caller::new(&run.target),
+            caller: Caller::patient(run.some_node()),
             made: 0,
             producers: JoinSet::new(),
             readers: JoinSet::new(),
@@ -196,6 +196,10 @@ impl Gardener {
             let (run, stream) = (Arc::clone(&self.run), Arc::clone(&stream));
             let random = Random::new(self.random.next(), 4);
             self.readers.spawn(reader::follow(run, stream, self.phase.clone(), random));
+        }
+        if self.args.has_faults() && stream.kind != Kind::Json {
+            let (run, stream) = (Arc::clone(&self.run), Arc::clone(&stream));
+            self.readers.spawn(streamer::follow(run, stream, self.phase.clone()));
         }
     }
 

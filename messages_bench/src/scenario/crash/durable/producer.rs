@@ -9,11 +9,12 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use http::{Method, StatusCode};
 use tokio::select;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::check::Fate;
+use super::look::look;
 use super::payload::Label;
-use super::run::{Run, count};
+use super::run::{Run, count, longest};
 use super::stream::{Progress, Sent, Stream};
 use crate::dialect::call::{Answer, Call, Caller, name};
 use crate::limits;
@@ -23,6 +24,9 @@ use crate::scenario::phase::{Listener, Phase};
 
 /// Appends of one producer that are under way at once.
 const IN_FLIGHT: usize = 4;
+
+/// A producer changes to another node, where there are several, once in so many appends.
+const WHIM: u64 = 50;
 
 /// A number that no append has.
 const NEVER: u32 = u32::MAX;
@@ -135,10 +139,13 @@ impl Producer {
         let sent = Sent { epoch: self.epoch, seq: self.seq, number, closes, offset: String::new() };
         self.seq += 1;
         self.numbers.insert(number);
-        let caller = self.idle.pop().unwrap_or_else(|| Caller::new(&self.run.target));
-        let (run, id) = (Arc::clone(&self.run), self.stream.id.clone());
+        let mut caller = self.idle.pop().unwrap_or_else(|| Caller::new(self.run.some_node()));
+        if self.random.one_in(WHIM) {
+            caller.visit(self.run.some_node());
+        }
+        let (run, stream) = (Arc::clone(&self.run), Arc::clone(&self.stream));
         let (call, phase) = (self.call(&sent), self.phase.clone());
-        self.flying.push(Box::pin(send(run, id, phase, caller, call, sent)));
+        self.flying.push(Box::pin(send(run, stream, phase, caller, call, sent)));
     }
 
     fn call(&self, sent: &Sent) -> Call {
@@ -211,7 +218,7 @@ impl Producer {
         };
         let sent = Sent { epoch, seq: 0, number: NEVER, closes: false, offset: String::new() };
         let call = self.call(&sent);
-        let mut caller = Caller::new(&self.run.target);
+        let mut caller = Caller::new(self.run.some_node());
         // With a server that is not there nothing is learned.
         let Ok(answer) = caller.call(&self.stream.id, &call).await else {
             return;
@@ -235,7 +242,7 @@ impl Producer {
         }
         let sent = &recent[self.random.below(recent.len() as u64) as usize];
         let call = self.call(sent);
-        let mut caller = Caller::new(&self.run.target);
+        let mut caller = Caller::new(self.run.some_node());
         if let Ok(answer) = caller.call(&self.stream.id, &call).await {
             judge_repetition(&self.run, &self.stream, sent, &answer);
         }
@@ -285,17 +292,20 @@ fn told(answer: &Answer, sent: &Sent) -> Result<String, String> {
 /// Sends one append until it is known what became of it.
 async fn send(
     run: Arc<Run>,
-    id: String,
+    stream: Arc<Stream>,
     mut phase: Listener,
     mut caller: Caller,
     call: Call,
     sent: Sent,
 ) -> Landed {
+    let begun = Instant::now();
     loop {
-        let answer = match run.insist(&mut caller, &mut phase, &id, &call).await {
+        let answer = match run.insist(&mut caller, &mut phase, &stream.id, &call).await {
             Ok((answer, _)) => answer,
             Err(failure) => {
-                let outcome = Outcome::Fault(format!("while the server was up: {failure}"));
+                let node = caller.node();
+                let fault = format!("while node {node} was meant to be up: {failure}");
+                let outcome = Outcome::Fault(fault);
                 return Landed { sent, outcome, caller };
             }
         };
@@ -314,8 +324,15 @@ async fn send(
             }
             StatusCode::CONFLICT if answer.says(name::CLOSED) => Outcome::Closed,
             _ if is_gone(&answer) => Outcome::Gone,
-            _ => Outcome::Fault(answer.wrong(&format!("to {sent:?}")).to_string()),
+            _ => {
+                let what = format!("of node {} to {sent:?}", caller.node());
+                Outcome::Fault(answer.wrong(&what).to_string())
+            }
         };
+        if let Outcome::Acknowledged(answer) = &outcome {
+            longest(&run.counts.longest_append, begun.elapsed());
+            look(&run, &stream, &caller, answer, sent.closes).await;
+        }
         return Landed { sent, outcome, caller };
     }
 }

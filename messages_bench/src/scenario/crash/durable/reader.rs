@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::run::{Run, count};
+use super::run::{Run, count, longest};
 use super::stream::{Progress, Stream};
 use crate::client::Failure;
 use crate::dialect::live::{Got, Mode, Reader};
 use crate::limits;
 use crate::random::Random;
-use crate::scenario::phase::Listener;
+use crate::scenario::phase::{Listener, Mark};
 
 /// A reader without a reason changes its way of reading once in so many answers.
 const WHIM: u64 = 300;
@@ -29,24 +29,29 @@ struct Follower {
     phase: Listener,
     random: Random,
     reader: Reader,
+    /// When it last went to its node.
+    mark: Mark,
     position: u64,
+    /// Since when it has been waiting to go on.
+    lost: Option<Instant>,
 }
 
 impl Follower {
     fn new(run: Arc<Run>, stream: Arc<Stream>, phase: Listener, mut random: Random) -> Self {
         let mode = mode(&mut random);
-        let reader = Reader::new(&run.target, &stream.id, stream.kind, mode, "-1");
-        Self { run, stream, phase, random, reader, position: 0 }
+        let reader = Reader::new(run.some_node(), &stream.id, stream.kind, mode, "-1");
+        let mark = phase.mark(reader.node());
+        Self { run, stream, phase, random, reader, mark, position: 0, lost: None }
     }
 
     async fn work(mut self) {
         let mut known = None;
         loop {
             let began = self.phase.up().await;
-            if known.replace(began).is_some_and(|known| known != began) {
+            let moved = known.replace(began).is_some_and(|known| known != began);
+            if moved && self.run.nodes.len() == 1 {
                 // Its connection was to a server that is gone.
-                let mode = mode(&mut self.random);
-                self.reader.reconnect(mode);
+                self.reconnect();
             }
             let fault = match self.reader.next().await {
                 Ok(Got::Data(content)) => self.take(&content),
@@ -59,14 +64,12 @@ impl Follower {
                 {
                     return;
                 }
-                Err(failure) => {
-                    let kill = self.phase.now() != began;
-                    self.recover(failure, kill).await
-                }
+                Err(failure) => self.recover(failure).await,
             };
             if let Some(fault) = fault {
                 let (position, offset) = (self.position, self.reader.offset());
-                let place = format!("reader at byte {position}, {offset}: {fault}");
+                let node = self.reader.node();
+                let place = format!("reader at byte {position}, {offset}, on node {node}: {fault}");
                 return self.run.fault(&self.stream, place);
             }
         }
@@ -76,12 +79,22 @@ impl Follower {
         let wrong = self.stream.saw(self.position, content);
         self.position += content.len() as u64;
         self.run.counts.read.fetch_add(content.len() as u64, Ordering::Relaxed);
+        count(&self.run.counts.deliveries);
+        if let Some(lost) = self.lost.take() {
+            longest(&self.run.counts.longest_read, lost.elapsed());
+        }
         let wrong = wrong.or_else(|| self.stream.told(self.reader.offset(), self.position));
         if self.random.one_in(WHIM) {
-            let mode = mode(&mut self.random);
-            self.reader.reconnect(mode);
+            self.reconnect();
         }
         wrong
+    }
+
+    /// Goes on in any way, on any node.
+    fn reconnect(&mut self) {
+        let mode = mode(&mut self.random);
+        self.reader.reconnect(self.run.some_node(), mode);
+        self.mark = self.phase.mark(self.reader.node());
     }
 
     fn end(&self) -> Option<String> {
@@ -93,23 +106,32 @@ impl Follower {
         (position != seen).then_some(short)
     }
 
-    /// Goes on after a failure, where a `kill` or a deletion explains it.
-    async fn recover(&mut self, failure: Failure, kill: bool) -> Option<String> {
+    /// Goes on after a failure, where something explains it.
+    async fn recover(&mut self, failure: Failure) -> Option<String> {
         let explained = match &failure {
             Failure::Wrong(_) => false,
             Failure::Refused(_, status, _) => *status == StatusCode::SERVICE_UNAVAILABLE,
-            _ => kill || self.stream.deleted() > Progress::No,
+            // On a node that is held everybody is silent; whoever has missed nothing may wait as well.
+            Failure::Silent(..) if self.run.is_impatient() => {
+                count(&self.run.counts.silent);
+                self.phase.excuses(self.mark) || self.stream.len() <= self.position
+            }
+            _ => self.phase.excuses(self.mark) || self.stream.deleted() > Progress::No,
         };
-        if !explained {
+        let lost = self.lost.get_or_insert_with(Instant::now).elapsed();
+        let is_late = self.phase.finishing() > limits::OUTAGE || lost > limits::OUTAGE;
+        if !explained || is_late && self.stream.deleted() == Progress::No {
             return Some(failure.to_string());
         }
+        let other = self.run.other_node(self.reader.node());
         let mode = mode(&mut self.random);
-        self.reader.reconnect(mode);
+        self.reader.reconnect(other, mode);
         if self.random.one_in(4) {
             self.move_elsewhere(mode);
         } else {
             count(&self.run.counts.resumed);
         }
+        self.mark = self.phase.mark(self.reader.node());
         sleep(limits::RECONNECT_PAUSE).await;
         None
     }
@@ -120,8 +142,8 @@ impl Follower {
         places.push(("-1".into(), 0));
         let at = self.random.below(places.len() as u64) as usize;
         let (offset, position) = places.swap_remove(at);
-        self.reader =
-            Reader::new(&self.run.target, &self.stream.id, self.stream.kind, mode, &offset);
+        let node = &self.run.nodes[self.reader.node()];
+        self.reader = Reader::new(node, &self.stream.id, self.stream.kind, mode, &offset);
         self.position = position;
     }
 }

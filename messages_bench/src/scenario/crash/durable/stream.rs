@@ -161,12 +161,14 @@ impl Stream {
         }
     }
 
-    /// Compares a whole read from `position` on with what has been seen.
-    pub fn compare(&self, position: u64, got: &[u8]) -> Option<String> {
+    /// Compares a whole read from `position` on with what has been seen, which was `len` bytes in all
+    /// before that.
+    pub fn compare(&self, position: u64, len: u64, got: &[u8]) -> Option<String> {
         let seen = self.content(position);
-        if got.len() < seen.len() {
-            let (got, seen) = (got.len(), seen.len());
-            return Some(format!("{got} bytes from byte {position} on, of {seen} that were seen"));
+        let due = len.saturating_sub(position);
+        if (got.len() as u64) < due {
+            let got = got.len();
+            return Some(format!("{got} bytes from byte {position} on, of {due} that were seen"));
         }
         let differs = crate::record::first_difference(&seen, got)?;
         let (want, got) = (excerpt(&seen[differs..]), excerpt(&got[differs..]));
@@ -263,8 +265,9 @@ mod tests {
         assert_eq!(source.content(3), b"def");
         assert!(fork.saw(2, b"cX").is_some(), "the inherited part differs");
         assert!(fork.saw(4, b"XZ").is_some(), "the own part differs");
-        assert_eq!(fork.compare(2, b"cdXYZ"), None);
-        assert!(fork.compare(2, b"cdX").is_some() && fork.compare(2, b"cdXX").is_some());
+        assert_eq!(fork.compare(2, 6, b"cdXYZ"), None);
+        assert!(fork.compare(2, 6, b"cdX").is_some() && fork.compare(2, 6, b"cdXX").is_some());
+        assert_eq!(fork.compare(2, 5, b"cdX"), None, "seen meanwhile");
     }
 
     #[test]

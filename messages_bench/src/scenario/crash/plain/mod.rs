@@ -4,6 +4,7 @@ mod readers;
 mod writers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -11,6 +12,7 @@ use self::writers::{LongWritten, SmallWritten};
 use super::CrashArgs;
 use crate::check::{Ledger, Ledgers, RecordCheck, Truth};
 use crate::dialect::{Session, Target};
+use crate::process::Processes;
 use crate::random::Random;
 use crate::sample::{Better, Sample};
 use crate::scenario::Context;
@@ -40,7 +42,7 @@ pub async fn load(
     server: &mut Server,
     sample: &mut Sample,
 ) -> anyhow::Result<()> {
-    let target = Target::new("messages", &server.url(), None)?;
+    let target = Target::new("messages", &[&server.url()], Processes::default())?;
     let stream = |number| {
         let kind = if number < args.streams { "small" } else { "long" };
         Arc::new(Stream { id: ctx.stream(kind, "crash", number), truth: Truth::default() })
@@ -48,13 +50,13 @@ pub async fn load(
     let streams: Vec<_> = (0..args.streams + args.long).map(stream).collect();
     let run = Run { target, streams };
     let mut kills = Kills { starts: vec![server.start().await?], ..Kills::default() };
-    let (announcer, phase) = Announcer::new();
+    let (announcer, phase) = Announcer::new(1, Duration::ZERO);
 
     let Workers { small, long, readers } = spawn(ctx, args, &run, &phase);
     let audit = async |kill| {
         audit(&run, &format!("after restart {kill}"), false, sample).await;
     };
-    let killed = kills.inflict(ctx, args.kills(), server, &announcer, audit).await;
+    let killed = kills.inflict(ctx, (args.kills, args.pause()), server, &announcer, audit).await;
     // Whatever happened, the workers must come to their end.
     announcer.announce(Phase::Finish);
     killed?;

@@ -56,7 +56,8 @@ pub async fn reader(
     let mut session = Session::new(&target);
     let mut position = 0;
     loop {
-        let began = phase.up().await;
+        phase.up().await;
+        let mark = phase.mark(0);
         let end = follow(&mut session, &stream, &mut position, &mut read).await;
         let fault = match end {
             End::Closed if phase.now() == Phase::Finish => {
@@ -77,8 +78,7 @@ pub async fn reader(
             }
             End::Broken(failure) => {
                 session.disconnect();
-                let meant_to_be_up = phase.now() == began;
-                if !meant_to_be_up && !matches!(failure, Failure::Refused(..)) {
+                if phase.excuses(mark) && !matches!(failure, Failure::Refused(..)) {
                     if random.one_in(4) {
                         position = 0;
                         read.again += 1;

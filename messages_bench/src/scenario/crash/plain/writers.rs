@@ -18,7 +18,7 @@ use crate::load::Pace;
 use crate::random::Random;
 use crate::record::{Filler, Record, first_difference};
 use crate::scenario::Context;
-use crate::scenario::phase::{Listener, Phase};
+use crate::scenario::phase::{Listener, Mark, Phase};
 
 /// The longest piece of a long body, in bytes.
 const PIECE_BYTES: u64 = 6_000;
@@ -56,6 +56,7 @@ pub async fn small(
     let mut pace = Pace::new(rate);
     loop {
         let began = phase.up().await;
+        let mark = phase.mark(0);
         if began == Phase::Finish {
             return SmallWritten { stream: stream.id.clone(), writer, ledger, faults };
         }
@@ -72,7 +73,7 @@ pub async fn small(
             ledger.doubtful.push(record.sequence);
             ledger.issued += 1;
         }
-        if unexplained(&failure, began, &phase) {
+        if unexplained(&failure, mark, &phase) {
             faults.push(format!("writer {writer}: while the server was up: {failure}"));
         }
         sleep(limits::RECONNECT_PAUSE).await;
@@ -81,8 +82,8 @@ pub async fn small(
 }
 
 /// Whether no kill explains this failure.
-fn unexplained(failure: &Failure, began: Phase, phase: &Listener) -> bool {
-    matches!(failure, Failure::Refused(..)) || phase.now() == began
+fn unexplained(failure: &Failure, mark: Mark, phase: &Listener) -> bool {
+    matches!(failure, Failure::Refused(..)) || !phase.excuses(mark)
 }
 
 /// What a writer of long bodies knows.
@@ -115,6 +116,7 @@ pub async fn long(
         LongWritten { writer, acknowledged: 0, sent: 0, bodies: 0, resumed: 0, faults: Vec::new() };
     loop {
         let began = phase.up().await;
+        let mark = phase.mark(0);
         if began == Phase::Finish {
             return written;
         }
@@ -128,7 +130,7 @@ pub async fn long(
             Err(failure) => {
                 session.disconnect();
                 written.resumed += 1;
-                if unexplained(&failure, began, &phase) {
+                if unexplained(&failure, mark, &phase) {
                     written.faults.push(format!("while the server was up: {failure}"));
                 }
                 sleep(limits::RECONNECT_PAUSE).await;

@@ -1,0 +1,3 @@
+import { proxiedSuite } from "./suite.js";
+
+proxiedSuite();
