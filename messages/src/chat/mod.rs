@@ -122,18 +122,17 @@ impl Chat {
     /// Does what is not asked for by anybody, until `stop`; and then what must not be left undone.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let upkeep = self.clone().keep_up();
-        let others = tokio::spawn(self.clone().hear_others(stop.clone()));
         let receipts = tokio::spawn(self.receipts.clone().run(stop.clone()));
-        tokio::select! {
-            () = upkeep => {}
-            () = stop.cancelled() => {}
-        }
-        if let Err(error) = receipts.await {
-            tracing::error!(%error, "marks of readers are not written any more");
-        }
-        if let Err(error) = others.await {
-            tracing::error!(%error, "other nodes are not heard any more");
-        }
+        let upkeep = async {
+            tokio::select! {
+                () = upkeep => {}
+                () = stop.cancelled() => {}
+            }
+            if let Err(error) = receipts.await {
+                tracing::error!(%error, "marks of readers are not written any more");
+            }
+        };
+        tokio::join!(upkeep, self.clone().hear_others(stop.clone()));
     }
 
     /// Waits until the tables say everything that was answered until now.

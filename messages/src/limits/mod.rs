@@ -490,12 +490,3 @@ pub const LOG_READ_BYTES_MAX: usize = 4 << 20;
 
 /// Pieces of work that a node takes to flush at once.
 pub const WORK_TAKEN_MAX: usize = 4096;
-
-/// How often a node says that it lives.
-pub const NODE_BEAT_MS: u64 = 2_000;
-
-/// A node that has not said for so long that it lives is gone.
-pub const NODE_TTL_MS: u64 = 15_000;
-
-/// How long a node that starts waits for the shared log.
-pub const LOG_START_MS: u64 = 20_000;

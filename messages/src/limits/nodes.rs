@@ -1,4 +1,13 @@
-//! Of chat on several nodes.
+//! Of several nodes, and of chat on them.
+
+/// How often a node says that it lives.
+pub const NODE_BEAT_MS: u64 = 2_000;
+
+/// A node that has not said for so long that it lives is gone.
+pub const NODE_TTL_MS: u64 = 15_000;
+
+/// How long a node that starts waits for the shared log.
+pub const LOG_START_MS: u64 = 20_000;
 
 /// Users of a conversation of whom marks are kept that have come before the users themselves.
 pub const EARLY_MARKS_MAX: usize = 4_096;

@@ -85,6 +85,13 @@ impl Post {
 }
 
 impl Chat {
+    /// Says to other nodes everything that they could not find out, soon and not only at its time.
+    pub fn say_everything(&self) {
+        if let Some(others) = &self.others {
+            others.post.state_all();
+        }
+    }
+
     /// Sends letters until `stop`.
     pub(super) async fn send_letters(&self, others: &Others, stop: &CancellationToken) {
         let post = &others.post;
