@@ -2,7 +2,7 @@
 
 use super::{
     Chat, ChatError,
-    conversation::{Asked, AtHand, Conversation, Live},
+    conversation::{Asked, AtHand, Conversation, Live, Placed},
     decide::{Action, Facts, Known, NewMessage, decide},
     event::{Event, Kind},
     name::{ConversationName, MessageId},
@@ -15,7 +15,7 @@ use crate::{
     stream::{Addition, PendingAppend, StreamError},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{sync::MutexGuard, time::Instant};
+use tokio::time::Instant;
 
 /// What has been done.
 #[derive(Clone, Debug)]
@@ -51,6 +51,21 @@ enum Tried {
     Begun(Begun),
     /// Another node was faster: it has to be decided anew.
     Moved,
+}
+
+/// What was decided.
+enum Stepped {
+    Placed(Step),
+    /// As in [`Tried`].
+    Moved,
+}
+
+/// What has its place.
+struct Step {
+    /// `None` where nothing had to be done.
+    pending: Option<PendingAppend>,
+    events: Vec<(Arc<Event>, Offset)>,
+    position: u64,
 }
 
 impl Chat {
@@ -237,7 +252,12 @@ impl Chat {
         if matches!(action, Action::Send(_)) {
             self.remember_last(conversation, user).await?;
         }
-        let (turn, facts) = loop {
+        let again = |live: &Live| asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
+        let earlier = |event: Arc<Event>| {
+            let message = MessageView::sent(&event, None);
+            earlier(conversation, message, action).map(Tried::Begun)
+        };
+        let (turn, floor, found) = loop {
             let (floor, unknown) = {
                 let live = conversation.live();
                 (live.recent.floor, live.unknown(asked))
@@ -248,91 +268,95 @@ impl Chat {
             }
             let found = self.known(conversation, &unknown).await?;
             let turn = conversation.turn.lock().await;
-            let live = conversation.live();
-            if live.recent.floor != floor {
-                // Some of what is not remembered any more was not in the tables when they were asked.
-                continue;
+            if conversation.live().recent.floor == floor {
+                break (turn, floor, found);
             }
-            let facts = live.facts(asked, &found);
-            let repeated = asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
-            drop(live);
-            if let Some(event) = repeated {
-                let message = MessageView::sent(&event, None);
-                return earlier(conversation, message, action).map(Tried::Begun);
-            }
-            break (turn, facts);
+            // Some of what is not remembered any more was not in the tables when they were asked.
         };
-        self.step(conversation, turn, user, action, facts).await
+        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        let placed = loop {
+            let (repeated, facts, tail) = {
+                let live = conversation.live();
+                (again(&live), live.facts(asked, &found), live.state.tail)
+            };
+            if let Some(event) = repeated {
+                return earlier(event);
+            }
+            match self.step(conversation, user, action, &facts).await {
+                Ok(Stepped::Placed(placed)) => break placed,
+                Ok(Stepped::Moved) => {}
+                Err(error @ ChatError::Stream(_)) => return Err(error),
+                Err(refused) => {
+                    drop(turn);
+                    // It may lean on what is not durable yet.
+                    self.streams.settled().await?;
+                    return Err(refused);
+                }
+            }
+            // Whatever the other node has done is taken up by now.
+            let live = conversation.live();
+            let goes_on = live.state.tail != tail && live.recent.floor == floor;
+            if !goes_on || Instant::now() > until {
+                return Ok(Tried::Moved);
+            }
+        };
+        drop(turn);
+        Ok(Tried::Begun(self.begun(conversation, placed)))
     }
 
-    /// Decides, and gives what is to happen its place.
+    /// Decides, and gives what is to happen its place. For whoever has the turn.
     async fn step(
         &self,
         conversation: &Arc<Conversation>,
-        turn: MutexGuard<'_, ()>,
         user: &Arc<str>,
         action: &Action,
-        facts: Facts,
-    ) -> Result<Tried, ChatError> {
-        let decided = {
+        facts: &Facts,
+    ) -> Result<Stepped, ChatError> {
+        let (position, placed) = {
             let live = conversation.live();
-            let decided = decide(&live.state, user, action, &facts, self.clock.now_ms());
-            decided.map(|steps| (live.state.position(), live.place(steps)))
+            let steps = decide(&live.state, user, action, facts, self.clock.now_ms())?;
+            (live.state.position(), live.place(steps))
         };
-        let (position, placed) = match decided {
-            Ok(decided) => decided,
-            Err(refused) => {
-                drop(turn);
-                // It may lean on what is not durable yet.
-                self.streams.settled().await?;
-                return Err(refused);
-            }
-        };
-        let begun = |pending, events: Vec<(Arc<Event>, Offset)>| Begun {
-            conversation: conversation.clone(),
-            pending,
-            position: events.last().map_or(position, |(event, _)| event.position),
-            events,
-            earlier: None,
-        };
-        if placed.events.is_empty() {
-            return Ok(Tried::Begun(begun(None, placed.events)));
+        let Placed { events, records, at } = placed;
+        let position = events.last().map_or(position, |(event, _)| event.position);
+        if events.is_empty() {
+            return Ok(Stepped::Placed(Step { pending: None, events, position }));
         }
-        let closes = placed.events.iter().any(|(event, _)| event.kind == Kind::Closed);
+        let closes = events.iter().any(|(event, _)| event.kind == Kind::Closed);
         let addition = Addition {
-            records: placed.records,
-            at: Some(Expected::Exact(placed.at)),
+            records,
+            at: Some(Expected::Exact(at)),
             close: closes.then_some(CloseReason::Finished),
             ..Addition::default()
         };
         let pending = self.streams.begin_append(conversation.channel(), addition).await?;
-        let is_shared = self.others.is_some();
         if !pending.is_accepted() {
-            if is_shared {
-                return Ok(Tried::Moved);
+            if self.others.is_some() {
+                return Ok(Stepped::Moved);
             }
             self.streams.appended(pending).await?;
             return Err(StreamError::Replaced.into());
         }
-        if is_shared {
-            // Before anybody could see it, it was taken up as what other nodes do is.
-            return Ok(Tried::Begun(begun(Some(pending), placed.events)));
-        }
-        // Nothing is waited for between this and the append, so both have happened or neither.
-        if conversation.live().apply(&placed.events) {
+        // Nothing is waited for between this and the append, so both have happened or neither. Where there
+        // are other nodes, it was taken up before anybody could see it, as what they do is.
+        if self.others.is_none() && conversation.live().apply(&events) {
             // Those who have read everything have to learn that this was the end.
             conversation.channel().wake();
         }
-        placed.events.iter().for_each(|(event, _)| self.note_growth(event));
-        drop(turn);
-        self.announce(
-            conversation.name(),
-            Live::joined(placed.events.iter().map(|(event, _)| event)),
-        );
-        if conversation.remembers_much() {
-            conversation.forget_stored();
+        events.iter().for_each(|(event, _)| self.note_growth(event));
+        Ok(Stepped::Placed(Step { pending: Some(pending), events, position }))
+    }
+
+    fn begun(&self, conversation: &Arc<Conversation>, step: Step) -> Begun {
+        let Step { pending, events, position } = step;
+        if self.others.is_none() && pending.is_some() {
+            let joined = Live::joined(events.iter().map(|(event, _)| event));
+            self.announce(conversation.name(), joined);
+            if conversation.remembers_much() {
+                conversation.forget_stored();
+            }
         }
-        Ok(Tried::Begun(begun(Some(pending), placed.events)))
+        Begun { conversation: conversation.clone(), pending, events, position, earlier: None }
     }
 
     /// Where members have to wait between two messages: finds out when `user` sent the last one, if
@@ -359,7 +383,7 @@ impl Chat {
     }
 
     /// Keeps in mind which messages grow, so that nobody takes them for those of an earlier run.
-    pub(super) fn note_growth(&self, event: &Event) {
+    fn note_growth(&self, event: &Event) {
         if matches!(&event.kind, Kind::Message(message) if message.streaming) {
             let (conversation, position) = (event.conversation.clone(), event.position);
             self.growing.insert(Target { conversation, position });

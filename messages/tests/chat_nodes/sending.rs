@@ -1,6 +1,6 @@
 //! What is said.
 
-use super::world::{Common, add, message, name, read_now, remove};
+use super::world::{Common, Node, add, message, name, read_now, remove, soon};
 use messages::chat::{
     Action, ChatError, Extra, Mark, MessageId, NewConversation, NewMessage, Wanted,
 };
@@ -61,6 +61,58 @@ async fn what_is_done_on_one_node_counts_on_all_at_once() {
         let again = node.chat.create(&"alice".into(), again).await;
         assert!(matches!(again, Err(ChatError::Exists)), "{:?}", again.err());
     }
+}
+
+/// While the database takes nothing, nodes know of each other what has become of messages that only the
+/// database has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_messages_are_changed_while_nothing_is_stored() {
+    let common = Common::new().await;
+    let (a, b) = (Node::without_flusher(&common).await, Node::without_flusher(&common).await);
+    let flusher = Node::start(&common).await;
+    a.create("alice", "team", &["bob"]).await;
+    for text in ["one", "two", "three"] {
+        flusher.say("alice", "team", text).await.unwrap();
+    }
+    let new = NewMessage { streaming: true, ..NewMessage::default() };
+    flusher.act("alice", "team", Action::Send(new)).await.unwrap();
+    // Also what is remembered of them.
+    for node in [&a, &b, &flusher] {
+        assert_eq!(node.texts("bob", "team").await.unwrap().len(), 4);
+        node.chat.sweep();
+    }
+    drop(flusher);
+    let edit =
+        |rev| Action::Edit { text: "edited".into(), extra: Extra::default(), rev: Some(rev) };
+    for rev in 0..6 {
+        let node = [&a, &b][rev as usize % 2];
+        node.act_on("alice", "team", 2, edit(rev)).await.unwrap();
+        let late = node.act_on("alice", "team", 2, edit(rev)).await;
+        assert!(matches!(late, Err(ChatError::EditedMeanwhile { .. })), "{late:?}");
+    }
+    let finish = Action::Finish { interrupted: false };
+    a.act_on("alice", "team", 5, finish).await.unwrap();
+    let late = b.act_on("alice", "team", 5, Action::Part { text: "late".into() }).await;
+    assert!(matches!(late, Err(ChatError::Growing)), "{late:?}");
+    let deleting = tokio::spawn({
+        let chat = a.chat.clone();
+        let id = MessageId { conversation: name("team"), position: 3 };
+        async move {
+            let delete = Action::Delete { reason: None };
+            chat.act_on(&"alice".into(), &id, delete).await
+        }
+    });
+    let deleted = soon(|| async {
+        let react = Action::React { reaction: "+".into() };
+        let reacted = b.act_on("bob", "team", 3, react).await;
+        matches!(reacted, Err(ChatError::Deleted)).then_some(())
+    });
+    deleted.await;
+    // It is answered when the text is gone.
+    assert!(!deleting.is_finished());
+    let _flusher = Node::start(&common).await;
+    deleting.await.unwrap().unwrap();
+    assert_eq!(b.texts("bob", "team").await.unwrap(), ["edited", "", "three", ""]);
 }
 
 /// Everybody at once, each message from two nodes: all are there, each once, in one order.
@@ -156,7 +208,7 @@ async fn what_a_dead_node_has_answered_is_there() {
     // What is sent again, somewhere else, was sent.
     let again = NewMessage { txn: Some("7".into()), ..message("7") };
     assert!(b.chat.send(&"alice".into(), &name("team"), again).await.unwrap().duplicate);
-    let c = super::world::Node::start(&common).await;
+    let c = Node::start(&common).await;
     assert_eq!(c.texts("alice", "team").await.unwrap(), texts);
 }
 

@@ -50,8 +50,6 @@ impl Chat {
             true => events.iter().map(|one| one.event.clone()).collect(),
             false => Vec::new(),
         };
-        // Before anybody can take it for one that nobody lets grow.
-        own.iter().for_each(|event| self.note_growth(event));
         others.take_up(&name, channel.id(), events, chunk.end());
         let joined = Live::joined(own.iter());
         if !joined.is_empty() {

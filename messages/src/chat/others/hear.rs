@@ -83,7 +83,8 @@ impl Chat {
             return;
         }
         if others.elsewhere.hear(node, self.clock.now_ms()) {
-            // What is known of it are rumours until it has said everything; and it may know nothing.
+            // It may know nothing of this one either.
+            others.post.send(Letter::Hello);
             others.post.state_all();
         }
         for letter in letters {

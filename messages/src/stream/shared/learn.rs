@@ -118,7 +118,7 @@ impl Shared {
         name: &StreamName,
         standing: &mut Standing,
     ) -> Result<(), StreamError> {
-        let claim = self.number();
+        let claim = self.attempt_number();
         let claimed = self.log.claim(name, claim).await.map_err(|error| self.trouble(&error))?;
         let claim = match claimed {
             Claimed::As(claim) => claim,

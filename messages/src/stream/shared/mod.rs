@@ -43,7 +43,7 @@ use line::Line;
 use std::{
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -86,6 +86,7 @@ pub struct Shared {
     foresight: OnceLock<Weak<dyn Foresight>>,
     /// The number of this start, by which others know this node.
     node: u32,
+    attempts: AtomicU32,
     /// For the task of a name that needs another one.
     this: Weak<Self>,
 }
@@ -132,6 +133,7 @@ impl Shared {
             unstored: broadcast::Sender::new(SAID_MAX),
             foresight: OnceLock::new(),
             node: (ground.next_number >> 32) as u32,
+            attempts: AtomicU32::new(0),
             this: this.clone(),
         })
     }

@@ -3,12 +3,19 @@
 use super::Shared;
 use crate::stream::StreamError;
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
 
 impl Shared {
     /// The number by which others know this node.
     #[must_use]
     pub fn node(&self) -> u32 {
         self.node
+    }
+
+    /// A number for something that this node tries. After very many they begin again: then nobody thinks
+    /// of the first any more. Those of lives must not, so they are counted apart.
+    pub(super) fn attempt_number(&self) -> u64 {
+        u64::from(self.node) << 32 | u64::from(self.attempts.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Whether a change with this number as its origin was added by this node.
