@@ -3,7 +3,7 @@
 use super::{
     Chat, ChatError,
     conversation::{Asked, AtHand, Conversation, Live, Placed},
-    decide::{Action, Facts, Known, NewMessage, decide},
+    decide::{Action, Known, NewMessage, decide},
     event::{Event, Kind},
     name::{ConversationName, MessageId},
     view::MessageView,
@@ -53,11 +53,28 @@ enum Tried {
     Moved,
 }
 
+/// What somebody asks for, and what is known of it.
+struct Question<'a> {
+    user: &'a Arc<str>,
+    action: &'a Action,
+    asked: &'a Asked,
+    /// What the tables say,
+    found: HashMap<u64, Known>,
+    /// where what was not in them then is remembered behind this.
+    floor: u64,
+}
+
 /// What was decided.
 enum Stepped {
     Placed(Step),
-    /// As in [`Tried`].
-    Moved,
+    /// The message was sent before.
+    Sent(Arc<Event>),
+    /// Some of what is not remembered any more was not in the tables when they were asked.
+    Forgotten,
+    /// Another node was faster: the conversation does not end where it was decided on.
+    Moved {
+        from: Offset,
+    },
 }
 
 /// What has its place.
@@ -252,12 +269,8 @@ impl Chat {
         if matches!(action, Action::Send(_)) {
             self.remember_last(conversation, user).await?;
         }
-        let again = |live: &Live| asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
-        let earlier = |event: Arc<Event>| {
-            let message = MessageView::sent(&event, None);
-            earlier(conversation, message, action).map(Tried::Begun)
-        };
-        let (turn, floor, found) = loop {
+        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        loop {
             let (floor, unknown) = {
                 let live = conversation.live();
                 (live.recent.floor, live.unknown(asked))
@@ -267,24 +280,27 @@ impl Chat {
                 return Ok(Tried::Begun(begun));
             }
             let found = self.known(conversation, &unknown).await?;
+            let question = Question { user, action, asked, found, floor };
             let turn = conversation.turn.lock().await;
-            if conversation.live().recent.floor == floor {
-                break (turn, floor, found);
-            }
-            // Some of what is not remembered any more was not in the tables when they were asked.
-        };
-        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
-        let placed = loop {
-            let (repeated, facts, tail) = {
-                let live = conversation.live();
-                (again(&live), live.facts(asked, &found), live.state.tail)
+            let stepped = loop {
+                match self.step(conversation, &question).await {
+                    // What the other node has done is taken up by now.
+                    Ok(Stepped::Moved { from })
+                        if conversation.live().state.tail != from && Instant::now() < until => {}
+                    stepped => break stepped,
+                }
             };
-            if let Some(event) = repeated {
-                return earlier(event);
-            }
-            match self.step(conversation, user, action, &facts).await {
-                Ok(Stepped::Placed(placed)) => break placed,
-                Ok(Stepped::Moved) => {}
+            match stepped {
+                Ok(Stepped::Placed(step)) => {
+                    drop(turn);
+                    return Ok(Tried::Begun(self.begun(conversation, step)));
+                }
+                Ok(Stepped::Sent(event)) => {
+                    let message = MessageView::sent(&event, None);
+                    return earlier(conversation, message, action).map(Tried::Begun);
+                }
+                Ok(Stepped::Moved { .. }) => return Ok(Tried::Moved),
+                Ok(Stepped::Forgotten) => {}
                 Err(error @ ChatError::Stream(_)) => return Err(error),
                 Err(refused) => {
                     drop(turn);
@@ -293,28 +309,27 @@ impl Chat {
                     return Err(refused);
                 }
             }
-            // Whatever the other node has done is taken up by now.
-            let live = conversation.live();
-            let goes_on = live.state.tail != tail && live.recent.floor == floor;
-            if !goes_on || Instant::now() > until {
-                return Ok(Tried::Moved);
-            }
-        };
-        drop(turn);
-        Ok(Tried::Begun(self.begun(conversation, placed)))
+        }
     }
 
     /// Decides, and gives what is to happen its place. For whoever has the turn.
     async fn step(
         &self,
         conversation: &Arc<Conversation>,
-        user: &Arc<str>,
-        action: &Action,
-        facts: &Facts,
+        question: &Question<'_>,
     ) -> Result<Stepped, ChatError> {
         let (position, placed) = {
+            // All from one state: what other nodes do comes at any moment.
             let live = conversation.live();
-            let steps = decide(&live.state, user, action, facts, self.clock.now_ms())?;
+            let Question { user, action, asked, found, floor } = question;
+            if live.recent.floor != *floor {
+                return Ok(Stepped::Forgotten);
+            }
+            if let Some(event) = asked.txn.as_ref().and_then(|txn| live.sent(user, txn)) {
+                return Ok(Stepped::Sent(event));
+            }
+            let facts = live.facts(asked, found);
+            let steps = decide(&live.state, user, action, &facts, self.clock.now_ms())?;
             (live.state.position(), live.place(steps))
         };
         let Placed { events, records, at } = placed;
@@ -332,13 +347,13 @@ impl Chat {
         let pending = self.streams.begin_append(conversation.channel(), addition).await?;
         if !pending.is_accepted() {
             if self.others.is_some() {
-                return Ok(Stepped::Moved);
+                return Ok(Stepped::Moved { from: at });
             }
             self.streams.appended(pending).await?;
             return Err(StreamError::Replaced.into());
         }
-        // Nothing is waited for between this and the append, so both have happened or neither. Where there
-        // are other nodes, it was taken up before anybody could see it, as what they do is.
+        // Nothing is waited for between this and the append, so both have happened or neither. Where
+        // there are other nodes, it was taken up before anybody could see it, as what they do is.
         if self.others.is_none() && conversation.live().apply(&events) {
             // Those who have read everything have to learn that this was the end.
             conversation.channel().wake();

@@ -2,11 +2,16 @@
 
 use super::world::{Common, NoFaults, Node, add, name, read_now, read_to_end, remove, soon};
 use messages::{
+    channel::Channel,
     chat::{Action, ChatError, Event, Kind},
+    model::{Chunk, Records, StreamName},
     shared_log::{Faults, Terms, Wake, WakeFault},
-    stream::StreamError,
+    stream::{Addition, Foresight, StreamError},
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 fn ends_with_leave(events: &[Event], user: &str) {
     let last = events.last().expect("events");
@@ -178,6 +183,65 @@ async fn what_retention_takes_away_is_gone_on_every_node() {
     assert!(matches!(read, Err(StreamError::Trimmed { .. })), "{read:?}");
 }
 
-fn stream(called: &str) -> messages::model::StreamName {
-    messages::model::StreamName::of_chat(&format!("c/{called}")).unwrap()
+/// Whoever has to know what comes knows it before anybody can read it.
+#[derive(Default)]
+struct Seer {
+    seen: Mutex<Vec<(u64, bool)>>,
+    missed: AtomicU64,
+}
+
+impl Foresight for Seer {
+    fn foresee(&self, channel: &Arc<Channel>, chunk: &Chunk, is_own: bool) {
+        assert!(channel.durable().bytes <= chunk.at.bytes, "nobody can read it yet");
+        self.seen.lock().unwrap().extend(chunk.ends().map(|end| (end.records, is_own)));
+    }
+
+    fn cares(&self, _: &Channel) -> bool {
+        true
+    }
+
+    fn miss(&self, _: &StreamName) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_is_foreseen_in_order_and_before_it_is_there() {
+    let terms = Terms { kept_changes: 1, ..Terms::default() };
+    let common = Common::with(terms, NoFaults).await;
+    let a = Node::start(&common).await;
+    let (streams, _log, _) = common.streams().await;
+    let seer = Arc::<Seer>::default();
+    let foresight: Arc<dyn Foresight> = seer.clone();
+    streams.shared().unwrap().foresee_with(Arc::downgrade(&foresight));
+    a.create("alice", "team", &["bob"]).await;
+    let mut records = 1;
+    let first = streams.find(&stream("team")).await.unwrap().durable().records;
+    for round in 0..20 {
+        // Some of it is in the log when the other node looks, more of it is only in the database.
+        for _ in 0..round {
+            records = a.say("alice", "team", "hi").await.unwrap();
+        }
+        assert_eq!(a.texts("bob", "team").await.unwrap().len() as u64, records - 1 - round / 2);
+        for _ in 0..round % 3 {
+            records = a.say("alice", "team", "hi").await.unwrap();
+        }
+        let channel = streams.find(&stream("team")).await.unwrap();
+        assert_eq!(channel.durable().records, records);
+        if round % 2 == 1 {
+            let records = Records::messages(&[3], "{},".into());
+            let addition = Addition { records, ..Addition::default() };
+            streams.append(&channel, addition).await.unwrap();
+        }
+    }
+    let seen = seer.seen.lock().unwrap();
+    let positions: Vec<u64> = seen.iter().map(|(position, _)| *position).collect();
+    let last = *positions.last().unwrap();
+    assert_eq!(positions, (first + 1..=last).collect::<Vec<_>>());
+    assert_eq!(seen.iter().filter(|(_, is_own)| *is_own).count(), 10);
+    assert_eq!(seer.missed.load(Ordering::Relaxed), 0);
+}
+
+fn stream(called: &str) -> StreamName {
+    StreamName::of_chat(&format!("c/{called}")).unwrap()
 }

@@ -151,7 +151,10 @@ async fn crowd(common: &Common) {
                     other.chat.send(&user, &team, new),
                 );
                 let (first, second) = (first.unwrap(), second.unwrap());
-                assert_eq!(first.message.position, second.message.position);
+                assert_eq!(
+                    first.message.position, second.message.position,
+                    "{user} {count}: {number} {first:?} {second:?}"
+                );
                 assert!(first.duplicate != second.duplicate, "one of them was the first");
                 assert!(first.message.position > last, "in the order in which they were sent");
                 last = first.message.position;

@@ -65,6 +65,22 @@ impl Common {
         Self { _home: home, log, database, clock, window_bytes: 1 << 20 }
     }
 
+    /// Streams of one more node, its handle of the log and its number.
+    pub async fn streams(&self) -> (Arc<Streams>, Arc<dyn SharedLog>, u32) {
+        let start = self.database.count_start().await.unwrap();
+        let streams = Streams::new(Ground {
+            start,
+            store: self.database.clone(),
+            commits: Commits::direct(Mark(0), u64::MAX, Box::new(MemoryJournal::new(Mark(0)))),
+            budget: Budget::new(64 << 20),
+            memory: WindowMemory::new(self.window_bytes),
+            clock: self.clock.clone(),
+            stream_bytes_max: 1 << 30,
+        });
+        let log: Arc<dyn SharedLog> = Arc::new(self.log.node());
+        (Arc::new(streams.sharing(log.clone(), self.database.clone())), log, start)
+    }
+
     pub async fn nodes<const N: usize>(&self) -> [Node; N] {
         let mut nodes = Vec::new();
         for _ in 0..N {
@@ -101,18 +117,7 @@ impl Node {
     }
 
     async fn start_with(common: &Common, flushes: bool) -> Self {
-        let start = common.database.count_start().await.unwrap();
-        let streams = Streams::new(Ground {
-            start,
-            store: common.database.clone(),
-            commits: Commits::direct(Mark(0), u64::MAX, Box::new(MemoryJournal::new(Mark(0)))),
-            budget: Budget::new(64 << 20),
-            memory: WindowMemory::new(common.window_bytes),
-            clock: common.clock.clone(),
-            stream_bytes_max: 1 << 30,
-        });
-        let log: Arc<dyn SharedLog> = Arc::new(common.log.node());
-        let streams = Arc::new(streams.sharing(log.clone(), common.database.clone()));
+        let (streams, log, start) = common.streams().await;
         let shared = streams.shared().unwrap().clone();
         let (clock, rules) =
             (common.clock.clone(), AttachmentRules { types: Vec::new(), bytes_max: 1 << 20 });
