@@ -3,15 +3,15 @@
 
 use super::{
     Shared,
-    ask::Step,
+    ask::{Step, nothing},
     line::{Place, Standing},
 };
 use crate::{
     admission::Over,
     channel::Channel,
-    limits::{LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
+    limits::{LOG_BEHIND_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Claimed, Head, Logged},
+    shared_log::{self, Addition, Claimed, Head, Known, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -47,7 +47,8 @@ impl Shared {
     ) -> Result<bool, StreamError> {
         let mut happened = false;
         let mut known = head;
-        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        let began = Instant::now();
+        let until = began + Duration::from_millis(LOG_PATIENCE_MS);
         loop {
             let head = match known.take() {
                 Some(head) => Some(head),
@@ -64,6 +65,9 @@ impl Shared {
             if Instant::now() > until {
                 tracing::error!(stream = %name, ?head, "the log and the database do not fit together");
                 return Err(StreamError::Damaged);
+            }
+            if standing.ahead && began.elapsed() > Duration::from_millis(LOG_BEHIND_MS) {
+                self.mend(name, standing, head).await?;
             }
             // The store is being written at this moment.
             sleep(Duration::from_millis(LOG_RETRY_MS)).await;
@@ -251,13 +255,42 @@ impl Shared {
         if now.is_some_and(|now| now.version >= standing.version) {
             return Ok(true);
         }
-        tracing::error!(
-            stream = %name, ?head, version = standing.version,
-            "Redis has lost changes that were acknowledged; the stream goes on from what there is"
-        );
-        self.lose(standing.channel.take());
-        *standing = Standing::default();
+        let row = self.loader.load(name).await?;
+        standing.ahead = row.is_some_and(|row| row.version > head.version);
+        if !standing.ahead {
+            tracing::error!(
+                stream = %name, ?head, version = standing.version,
+                "Redis has lost changes that were acknowledged; the stream goes on from what there is"
+            );
+            self.lose(standing.channel.take());
+            *standing = Standing::default();
+        }
         Ok(false)
+    }
+
+    /// The store is further than the log: a fork was stored and its node died before the log had it,
+    /// or Redis has lost what was stored already. Lets the log go on from what the store has.
+    async fn mend(
+        &self,
+        name: &StreamName,
+        standing: &mut Standing,
+        head: Head,
+    ) -> Result<(), StreamError> {
+        let Some(row) = self.loader.load(name).await? else { return Ok(()) };
+        if row.version <= head.version {
+            return Ok(());
+        }
+        tracing::warn!(stream = %name, ?head, version = row.version, "the log goes on from the database");
+        let addition = Addition {
+            changes: vec![shared_log::encode(self.number(), row.id, &nothing(row.tail, row.tied))],
+            skip: row.version - head.version - 1,
+            life: row.id,
+            expires_ms: None,
+        };
+        let known = Known::Last { life: head.life, version: head.version };
+        self.log.add(name, known, addition).await.map_err(|error| self.trouble(&error))?;
+        standing.ahead = false;
+        Ok(())
     }
 
     /// Takes up what another node has told, if that fits.
@@ -318,6 +351,11 @@ impl Shared {
             StreamError::Damaged
         })?;
         let (origin, life, change) = decoded;
+        let is_new = matches!(change, Change::Create(_));
+        if !is_new && standing.life != life {
+            // It began in the store; see `mend`.
+            return self.take_up_stored(standing, version, life).await.map(|()| false);
+        }
         let own = attempt.filter(|attempt| attempt.origin == origin);
         let channel = match &change {
             Change::Create(create) => {
@@ -331,6 +369,24 @@ impl Shared {
         };
         self.apply(standing, version, life, change, channel)?;
         Ok(own.is_some())
+    }
+
+    async fn take_up_stored(
+        &self,
+        standing: &mut Standing,
+        version: u64,
+        life: StreamId,
+    ) -> Result<(), StreamError> {
+        let rows = self.store.streams(&[life]).await.map_err(|error| {
+            tracing::warn!(%error, "cannot look a stream up");
+            StreamError::StoreUnavailable
+        })?;
+        self.take_row(standing, rows.into_iter().next()).await?;
+        if standing.version < version {
+            tracing::error!(life = life.0, version, "a change in Redis is of no known stream");
+            return Err(StreamError::Damaged);
+        }
+        Ok(())
     }
 
     async fn newborn(&self, life: StreamId, create: &Create) -> Result<Arc<Channel>, StreamError> {

@@ -54,6 +54,8 @@ pub(super) struct Standing {
     pub hot: bool,
     /// When the store was asked last, while the log did not know it.
     pub asked: Option<Instant>,
+    /// The store seems to be further than the log.
+    pub ahead: bool,
     /// A claim of this node, and when it was made.
     pub claim: Option<(u64, Instant)>,
     /// What the log says that the store has.
@@ -308,6 +310,7 @@ impl Shared {
         let encode = |step: &Step| shared_log::encode(origin, step.channel.id(), &step.change);
         Addition {
             changes: trial.steps.iter().map(encode).collect(),
+            skip: 0,
             life: trial.channel.as_ref().map_or(StreamId(0), |channel| channel.id()),
             expires_ms: trial.expires_ms.or_else(|| expiry(trial, self.clock.now_ms())),
         }
