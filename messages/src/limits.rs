@@ -501,3 +501,6 @@ pub const LOG_BEHIND_MS: u64 = 1_000;
 
 /// A row that the shared log has known nothing of for so long is of a fork that never began.
 pub const STRAY_MS: u64 = 5_000;
+
+/// How long whoever only looks at a name waits for a shared log that does not answer.
+pub const LOOK_PATIENCE_MS: u64 = 2_000;

@@ -11,7 +11,7 @@ use crate::{
     channel::Channel,
     limits::{LOG_BEHIND_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Addition, Claimed, Head, Known, Logged},
+    shared_log::{self, Addition, Claimed, Head, Known, LogError, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -52,7 +52,7 @@ impl Shared {
         loop {
             let head = match known.take() {
                 Some(head) => Some(head),
-                None => self.log.head(name).await.map_err(|error| self.trouble(&error))?,
+                None => self.head(name).await?,
             };
             let Some(head) = head else {
                 self.learn_cold(name, standing).await?;
@@ -74,6 +74,12 @@ impl Shared {
         }
     }
 
+    async fn head(&self, name: &StreamName) -> Result<Option<Head>, StreamError> {
+        let head = self.log.head(name).await;
+        self.note_down(matches!(head, Err(LogError::Unavailable(_))));
+        head.map_err(|error| self.trouble(&error))
+    }
+
     /// The log knows nothing of the name: the store has all of it.
     async fn learn_cold(
         &self,
@@ -85,12 +91,14 @@ impl Shared {
         // behind the back of whoever has found it cold.
         let fresh = Duration::from_millis(self.log.terms().hot_ms / 2);
         if standing.loaded && standing.asked.is_some_and(|asked| asked.elapsed() < fresh) {
+            standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
             return Ok(());
         }
         let asked = Instant::now();
         let row = self.loader.load(name).await?;
         self.take_row(standing, row).await?;
         standing.asked = Some(asked);
+        standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
         Ok(())
     }
 
@@ -100,10 +108,17 @@ impl Shared {
         name: &StreamName,
         standing: &mut Standing,
     ) -> Result<(), StreamError> {
-        if !standing.loaded {
-            let row = self.loader.load(name).await?;
+        let row = self.loader.load(name).await?;
+        // One that is here and has no row is just not stored yet.
+        if row.is_some() || !standing.loaded {
             self.take_row(standing, row).await?;
         }
+        // What the store does not know may be there nevertheless.
+        let channel = standing.channel.as_ref().ok_or_else(|| {
+            standing.loaded = false;
+            StreamError::LogUnavailable
+        })?;
+        channel.set_uncertain(true);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     channel::Channel,
-    limits::{COMMIT_BYTES_MAX, LOG_CLAIM_MS, LOG_PATIENCE_MS, LOG_RETRY_MS},
+    limits::{COMMIT_BYTES_MAX, LOG_CLAIM_MS, LOG_PATIENCE_MS, LOG_RETRY_MS, LOOK_PATIENCE_MS},
     model::{Offset, StreamId, StreamName},
     shared_log::{self, Added, Addition, Head, Known, LogError, SharedLog},
     stream::StreamError,
@@ -233,11 +233,18 @@ impl Shared {
         standing: &mut Standing,
         asks: &[Box<dyn Ask>],
     ) -> Result<(), StreamError> {
-        match self.learn(name, standing, None).await {
-            Err(StreamError::LogUnavailable) if asks.iter().all(|ask| ask.only_reads()) => {
-                self.learn_from_store(name, standing).await
+        let only_reads = asks.iter().all(|ask| ask.only_reads());
+        let until = Instant::now() + Duration::from_millis(LOOK_PATIENCE_MS);
+        loop {
+            match self.learn(name, standing, None).await {
+                Err(StreamError::LogUnavailable) if only_reads => {}
+                result => return result,
             }
-            result => result,
+            // Long enough for a short outage to pass unseen; in a long one nobody waits.
+            if self.is_down() || Instant::now() > until {
+                return self.learn_from_store(name, standing).await;
+            }
+            sleep(Duration::from_millis(LOG_RETRY_MS)).await;
         }
     }
 
@@ -357,6 +364,7 @@ impl Shared {
         }
         standing.ended.retain(|(version, _)| *version > standing.stored);
         if let Some(channel) = &standing.channel {
+            channel.set_uncertain(false);
             channel.hears_expiry(head.expires_ms);
         }
     }

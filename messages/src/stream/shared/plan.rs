@@ -56,7 +56,8 @@ fn plan(
     removes_strays: bool,
     keep: usize,
 ) -> Option<Planned> {
-    if !standing.loaded {
+    let is_stale = row.is_some_and(|row| row.id == standing.life && row.version < standing.stored);
+    if !standing.loaded || is_stale {
         return None;
     }
     let mut flushes = Vec::new();
