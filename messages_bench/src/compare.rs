@@ -1,10 +1,10 @@
 //! Runs a scenario against one server, or against several in turns.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::{Cli, Command, Common};
 use crate::dialect::Target;
-use crate::process::Processes;
+use crate::process::{Cpu, Processes};
 use crate::sample::{Figure, Over, Sample};
 use crate::scenario::{self, Context};
 
@@ -75,6 +75,7 @@ fn targets(common: &Common) -> anyhow::Result<Vec<Target>> {
         };
         targets.push(Target::new(name, &[url], Processes { nodes, ..Processes::default() })?);
     }
+    targets.iter().try_for_each(|target| check_processes(&target.processes))?;
     Ok(targets)
 }
 
@@ -89,6 +90,15 @@ fn beside(texts: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
 
 fn number(pid: &str) -> anyhow::Result<u32> {
     pid.parse().with_context(|| format!("pid {pid}"))
+}
+
+/// A process that is not there would look like one that needs nothing.
+fn check_processes(processes: &Processes) -> anyhow::Result<()> {
+    let beside = processes.beside.iter().map(|(_, pid)| pid);
+    match processes.nodes.iter().chain(beside).find(|pid| Cpu::of(**pid).is_none()) {
+        Some(pid) => bail!("there is no process {pid}"),
+        None => Ok(()),
+    }
 }
 
 /// Runs the scenario of the command line.

@@ -31,8 +31,9 @@ pub const READY_POLL: Duration = Duration::from_millis(2);
 /// How long a worker that lost the server waits before it looks again.
 pub const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a producer waits that has overtaken itself.
+/// How long a producer waits that has overtaken itself, at first and at most.
 pub const GAP_PAUSE: Duration = Duration::from_millis(2);
+pub const GAP_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// How long a reader that only catches up waits before it asks again.
 pub const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +56,12 @@ pub const GRACE: Duration = Duration::from_secs(3);
 
 /// How long it may take until an append or a read goes on, whatever happens.
 pub const OUTAGE: Duration = Duration::from_secs(120);
+
+/// How long after the last fault a cluster may still refuse, or leave a reader without its end.
+pub const CALM: Duration = Duration::from_secs(30);
+
+/// Faults that are told at once, so that a run that is cut off has said something.
+pub const FAULTS_TOLD: usize = 5;
 
 /// File descriptors kept back for everything that is not a connection.
 pub const DESCRIPTORS_RESERVED: u64 = 128;

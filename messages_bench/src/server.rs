@@ -139,7 +139,8 @@ impl Server {
     /// The last lines of its log.
     fn last_words(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        let lines = log.lines().rev().filter(|line| !line.trim().is_empty());
+        let lines: Vec<&str> = lines.take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 

@@ -60,6 +60,8 @@ pub struct Channel {
     shared_expires_ms: AtomicU64,
     /// On the list of changed channels.
     noticed: AtomicBool,
+    /// Other nodes may know more of it, and cannot be asked.
+    uncertain: AtomicBool,
     memory: Arc<WindowMemory>,
 }
 
@@ -167,6 +169,7 @@ impl Channel {
             stored_expires_ms: AtomicU64::new(expires_ms.unwrap_or(0)),
             shared_expires_ms: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
+            uncertain: AtomicBool::new(false),
             memory,
         }
     }

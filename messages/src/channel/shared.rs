@@ -13,6 +13,17 @@ impl Channel {
         self.with_visible(|visible| visible.set_version(version));
     }
 
+    /// Says whether other nodes may know more of it and cannot be asked.
+    pub fn set_uncertain(&self, uncertain: bool) {
+        self.uncertain.store(uncertain, Relaxed);
+    }
+
+    /// Whether there may be more than what is here. Nothing comes behind the end.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.uncertain.load(Relaxed) && self.status().is_none_or(|status| status.closed.is_none())
+    }
+
     /// Whoever it was, somebody has brought the content up to `tail` into the store, and the closing if
     /// it is `closed` there. At most `keep` bytes of what is stored stay in memory.
     pub fn stored_elsewhere(&self, tail: Offset, closed: bool, keep: usize) {

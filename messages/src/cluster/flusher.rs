@@ -6,7 +6,7 @@ use crate::{
     flusher::Project,
     limits::{
         CHUNK_BYTES_MAX, FLUSH_BYTES_MAX, FLUSH_LEASE_MS, FLUSH_STREAMS_MAX, LOAD_NAMES_MAX,
-        WORK_TAKEN_MAX,
+        STRAY_MS, WORK_TAKEN_MAX,
     },
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
     shared_log::{Scope, Work},
@@ -15,6 +15,7 @@ use crate::{
 };
 use futures::future::join_all;
 use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// See the module.
@@ -24,8 +25,20 @@ pub struct NodeFlusher {
     nodes: Arc<dyn NodeStore>,
     projection: Option<Arc<dyn Project>>,
     /// Taken, and not done.
-    taken: HashMap<StreamName, Vec<Work>>,
+    taken: HashMap<StreamName, Taken>,
     is_failing: bool,
+}
+
+/// Work on a name.
+struct Taken {
+    since: Instant,
+    works: Vec<Work>,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { since: Instant::now(), works: Vec::new() }
+    }
 }
 
 /// What is to be written of a name.
@@ -86,7 +99,7 @@ impl NodeFlusher {
         for scope in [Scope::Chat, Scope::Streams] {
             match self.shared.log().take_work(scope, WORK_TAKEN_MAX).await {
                 Ok(found) => found.into_iter().for_each(|work| {
-                    self.taken.entry(work.name.clone()).or_default().push(work);
+                    self.taken.entry(work.name.clone()).or_default().works.push(work);
                 }),
                 Err(error) => tracing::debug!(%error, "no work for the flusher can be taken now"),
             }
@@ -107,7 +120,11 @@ impl NodeFlusher {
         let rows = self.store.find(&names).await?;
         let mut rows: HashMap<StreamName, StoredStream> =
             rows.into_iter().map(|row| (row.name.clone(), row)).collect();
-        let plans = names.iter().map(|name| self.shared.plan(name, rows.remove(name)));
+        let long = Duration::from_millis(STRAY_MS);
+        let plans = names.iter().map(|name| {
+            let is_old = self.taken.get(name).is_some_and(|taken| taken.since.elapsed() > long);
+            self.shared.plan(name, rows.remove(name), is_old)
+        });
         let plans = join_all(plans.collect::<Vec<_>>()).await;
         let parts = names.into_iter().zip(plans).filter_map(|(name, planned)| {
             let planned = planned.ok().flatten()?;
@@ -156,7 +173,10 @@ impl NodeFlusher {
     async fn write_together(&self, parts: &[Part], until_ms: u64) -> Result<(), StoreError> {
         let mut flushes: Vec<Flush> = parts
             .iter()
-            .flat_map(|part| part.planned.flushes.iter().map(|(_, flush)| flush.clone()))
+            .flat_map(|part| {
+                let lives = part.planned.flushes.iter().map(|(_, flush)| flush);
+                part.planned.stray.iter().chain(lives).cloned()
+            })
             .collect();
         if flushes.is_empty() {
             return Ok(());
@@ -175,10 +195,10 @@ impl NodeFlusher {
     async fn done(&mut self, parts: Vec<Part>) {
         let mut merges: Vec<StreamId> = Vec::new();
         let mut told = Vec::new();
-        for Part { name, planned: Planned { version, news, flushes } } in parts {
+        for Part { name, planned: Planned { version, news, flushes, .. } } in parts {
             merges.extend(self.shared.flushed(flushes));
-            let works = self.taken.remove(&name).unwrap_or_default();
-            told.extend(works.into_iter().map(|work| (work, version, news)));
+            let taken = self.taken.remove(&name).unwrap_or_default();
+            told.extend(taken.works.into_iter().map(|work| (work, version, news)));
         }
         let log = self.shared.log();
         let answers =
@@ -190,7 +210,7 @@ impl NodeFlusher {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "the log does not know yet what is stored");
-                    self.taken.entry(work.name.clone()).or_default().push(work);
+                    self.taken.entry(work.name.clone()).or_default().works.push(work);
                 }
             }
         }

@@ -98,6 +98,11 @@ impl Writers {
             Some(known) => known,
             None => self.producers.entry(producer.clone()).or_default(),
         };
+        let is_known = known.epoch == *epoch && *seq <= known.seq && !known.results.is_empty();
+        if is_known || known.epoch > *epoch {
+            // What was loaded was further already than the content beside it.
+            return;
+        }
         if known.epoch != *epoch {
             known.results.clear();
         }

@@ -77,6 +77,8 @@ pub enum Claimed {
 pub struct Addition {
     /// The changes, encoded. None at all only tells the database something: see `expires_ms`.
     pub changes: Vec<Bytes>,
+    /// Numbers that are left out before the first of them: the database has these already.
+    pub skip: u64,
     /// The life that the last of them belongs to.
     pub life: StreamId,
     /// When the life is over from now on: 0 for never, `None` where it is to stay. It is put later,

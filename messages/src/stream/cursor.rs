@@ -98,6 +98,9 @@ impl Cursor {
     pub(super) fn begin(&mut self, position: u64) -> Result<Status, StreamError> {
         let over = || self.channel.over().unwrap_or(Over::Deleted);
         let status = self.channel.status().ok_or_else(over)?;
+        if position >= status.tail.bytes && self.channel.is_uncertain() {
+            return Err(StreamError::LogUnavailable);
+        }
         if position > status.tail.bytes {
             return Err(StreamError::BeyondTail { tail: status.tail });
         }

@@ -259,6 +259,9 @@ impl Streams {
     /// # Errors
     /// Its life is over.
     pub async fn status(&self, channel: &Channel) -> Result<Status, StreamError> {
+        if channel.is_uncertain() {
+            return Err(StreamError::LogUnavailable);
+        }
         if let Some(status) = channel.status() {
             return Ok(status);
         }

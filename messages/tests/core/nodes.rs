@@ -9,7 +9,9 @@ use messages::{
     cluster::NodeFlusher,
     committer::Commits,
     journal::{Mark, MemoryJournal},
-    model::{CloseReason, Stamp, StreamName, Writer},
+    model::{
+        CloseReason, Flush, Fork, ForkPoint, Stamp, StoredStream, StreamId, StreamName, Writer,
+    },
     shared_log::{Faults, MemoryLog, Terms},
     store::{self, NodeStore, Store},
     stream::{Addition, Ground, NewStream, Piece, StreamError, Streams},
@@ -254,6 +256,57 @@ async fn a_name_that_went_cold_goes_on_where_it_was() {
     let stored = common.clock.now_ms();
     assert!(stored > 0);
 }
+
+/// A node dies between writing the row of a fork and telling the log.
+#[tokio::test]
+async fn a_fork_that_was_cut_short_has_begun() {
+    let common = Common::in_memory(Terms::default(), NoFaults);
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    for text in ["source", "fork"] {
+        a.streams.ensure(empty(text)).await.expect("created");
+    }
+    a.append(&name("source"), "shared").await.expect("appended");
+    let old = a.streams.find(&name("fork")).await.expect("there");
+    a.streams.delete(&old).await.expect("deleted");
+    let shared = b.streams.shared().expect("shared");
+    shared.all_stored(messages::shared_log::Scope::Streams, true).await;
+    let head = shared.log().head(&name("fork")).await.expect("a log").expect("hot");
+    let source = common.store.find(&[name("source")]).await.expect("a store").remove(0);
+    let row = StoredStream {
+        id: StreamId(7 << 32),
+        name: name("fork"),
+        fork: Some(Fork {
+            source: source.id,
+            source_name: name("source"),
+            at: source.tail,
+            asked: ForkPoint { anchor: None, beyond: 0 },
+        }),
+        version: head.version + 2,
+        ..source
+    };
+    let flush = Flush {
+        stream: row,
+        from: None,
+        from_version: 0,
+        chunks: Vec::new(),
+        producers: Vec::new(),
+        remove: false,
+        writes: Vec::new(),
+        transient: false,
+        cost: 0,
+    };
+    common.store.flush(&[flush]).await.expect("stored");
+    let c = Node::start(&common).await;
+    for node in [&c, &a] {
+        assert_eq!(node.content(&name("fork")).await.expect("content"), b"shared");
+    }
+    assert_eq!(b.append(&name("fork"), "own").await, Ok(9));
+    assert_eq!(a.content(&name("fork")).await.expect("content"), b"sharedown");
+}
+
+struct NoFaults;
+
+impl Faults for NoFaults {}
 
 #[tokio::test]
 async fn forks_hold_their_source_on_every_node() {

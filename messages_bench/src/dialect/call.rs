@@ -105,7 +105,7 @@ impl Answer {
         let own = |name: &str| ["stream-", "producer-"].iter().any(|own| name.starts_with(own));
         let headers = self.headers.iter().filter(|(name, _)| own(name.as_str()));
         let headers: Vec<_> = headers.collect();
-        Failure::Wrong(format!("{} {what}: {headers:?} {body}", self.status))
+        Failure::Wrong(format!("{} {what}: {headers:?} {}", self.status, body.trim_end()))
     }
 }
 

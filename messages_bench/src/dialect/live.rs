@@ -299,7 +299,7 @@ fn decode(kind: Kind, encoded: bool, event: &[u8]) -> Result<Vec<u8>, Failure> {
 
 fn refused(id: &str, answer: &Answer) -> Failure {
     let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]).into_owned();
-    Failure::Refused(format!("GET {id}"), answer.status, body)
+    Failure::Refused(format!("GET {id}"), answer.status, body.trim_end().to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Everything that happens to nodes, in any order: they are killed, told to stop, held for a while, and
 //! so is what they stand on.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,6 +12,7 @@ use super::args::{Kind, NodesArgs};
 use super::{Nodes, postgres};
 use crate::load::histogram;
 use crate::random::Random;
+use crate::report::time_of_day;
 use crate::sample::{Better, Sample};
 use crate::scenario::bar;
 use crate::scenario::phase::{Announcer, Phase};
@@ -112,6 +115,12 @@ impl Faults {
         free[self.random.below(free.len() as u64) as usize]
     }
 
+    /// Writes down what happens, and when, beside the logs of the nodes.
+    fn log(&self, nodes: &Nodes, what: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+        let mut log = OpenOptions::new().create(true).append(true).open(&nodes.log)?;
+        Ok(writeln!(log, "{} {what}", time_of_day())?)
+    }
+
     async fn inflict_one(
         &mut self,
         kind: Kind,
@@ -121,9 +130,11 @@ impl Faults {
         match kind {
             Kind::Kill | Kind::Term => {
                 let node = self.some_node(nodes);
+                self.log(nodes, format_args!("{kind:?} node {node}"))?;
                 announcer.begin(node);
                 let done = self.restart(kind, node, nodes).await;
                 announcer.end(node);
+                self.log(nodes, format_args!("node {node} is ready"))?;
                 done.with_context(|| format!("node {node}"))
             }
             Kind::Pause => {
@@ -132,9 +143,11 @@ impl Faults {
                 self.hold(node, nodes)
             }
             Kind::RedisTerm | Kind::RedisKill | Kind::Postgres => {
+                self.log(nodes, format_args!("{kind:?}"))?;
                 (0..nodes.len()).for_each(|node| announcer.begin(node));
                 let done = self.restart_shared(kind, nodes).await;
                 (0..nodes.len()).for_each(|node| announcer.end(node));
+                self.log(nodes, format_args!("{kind:?} is over"))?;
                 done
             }
         }
@@ -170,6 +183,7 @@ impl Faults {
             self.long += 1;
             time += HELD_LONG;
         }
+        self.log(nodes, format_args!("hold node {node} for {} ms", time.as_millis()))?;
         self.away = self.away.max(time);
         self.held.push((node, Instant::now() + time));
         Ok(())
@@ -190,6 +204,7 @@ impl Faults {
                 self.held.push((node, until));
                 continue;
             }
+            self.log(nodes, format_args!("node {node} goes on"))?;
             nodes.servers[node].signal(Signal::CONT)?;
             announcer.end(node);
         }

@@ -31,6 +31,8 @@ pub struct Nodes {
     servers: Vec<Server>,
     redis: Option<Redis>,
     postgres: Option<PathBuf>,
+    /// Where it is written down what happens to them.
+    log: PathBuf,
 }
 
 impl Nodes {
@@ -66,7 +68,7 @@ impl Nodes {
         };
         ensure!(args.nodes > 0, "--nodes must be 1 or more");
         let servers = (0..args.nodes).map(node).collect::<anyhow::Result<_>>()?;
-        Ok(Self { servers, redis, postgres })
+        Ok(Self { servers, redis, postgres, log: dir.join("faults.log") })
     }
 
     /// How many there are.

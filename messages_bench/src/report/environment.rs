@@ -25,6 +25,14 @@ pub(crate) fn since_epoch() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The time of day in UTC, as in the logs of the servers.
+pub(crate) fn time_of_day() -> String {
+    let now = since_epoch();
+    let (seconds, millis) = (now.as_secs() % 86_400, now.subsec_millis());
+    let (hour, minute, second) = (seconds / 3_600, seconds % 3_600 / 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{millis:03}")
+}
+
 /// A word of the command line for a report, which others read: without the token of a URL.
 fn without_token(word: &str) -> String {
     match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {

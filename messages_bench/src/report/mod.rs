@@ -19,7 +19,7 @@ use crate::sample::Sample;
 use crate::scenario::Context;
 
 pub use environment::Environment;
-pub(crate) use environment::since_epoch;
+pub(crate) use environment::{since_epoch, time_of_day};
 
 /// Shows and writes the report; false if any server did something wrong.
 pub fn publish(cli: &Cli, ctx: &Context, outcomes: &[Outcome]) -> anyhow::Result<bool> {

@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         let etag = cache::etag(channel.id(), from, end.bytes, closed);
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        insert_position(headers, end, last, closed);
+        insert_position(headers, end, last && !channel.is_uncertain(), closed);
         insert_text(headers, header::ETAG, &etag);
         let open = self.app.auth.is_open();
         // At the end anything may come any moment.

@@ -134,8 +134,8 @@ impl State {
             }
             (_, None) => return Added::Cold,
         };
-        let from = head.version;
-        head.version += addition.changes.len() as u64;
+        let from = head.version + addition.skip;
+        head.version = from + addition.changes.len() as u64;
         head.news += 1;
         if !addition.changes.is_empty() {
             head.life = addition.life;

@@ -260,7 +260,7 @@ impl RedisLog {
             .arg(life.0)
             .arg(version)
             .arg(addition.life.0)
-            .arg(version + addition.changes.len() as u64)
+            .arg(version + addition.skip + addition.changes.len() as u64)
             .arg(addition.expires_ms.map(|ms| ms.to_string()).unwrap_or_default())
             .arg(u8::from(bytes_of(addition) <= WAKE_BYTES_MAX));
         addition.changes.iter().fold(call, |call, change| call.arg(change.deref()))

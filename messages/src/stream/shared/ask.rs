@@ -359,6 +359,13 @@ impl Ask for Release {
     }
 }
 
+/// A change that changes nothing but the version, of a stream that ends `at`.
+pub(super) fn nothing(at: Offset, tied: bool) -> Change {
+    let (lengths, body) = model::Records::none().into_parts();
+    let chunk = Chunk { at, lengths, body };
+    Change::Append(model::Append { chunk, tied, close: None, writer: Writer::NOBODY })
+}
+
 /// Puts into the order of a life that something branches off from it: nothing that was decided before
 /// without knowing of it can come behind. Answers how the life has ended, if it has.
 pub(super) struct Branch {
@@ -376,11 +383,7 @@ impl Ask for Branch {
         self.outcome = state.over;
         let (at, tied) = (state.tail, state.tied);
         if self.outcome.is_none() {
-            // A change that changes nothing but the version.
-            let (lengths, body) = model::Records::none().into_parts();
-            let chunk = Chunk { at, lengths, body };
-            let nothing = model::Append { chunk, tied, close: None, writer: Writer::NOBODY };
-            trial.push(Change::Append(nothing));
+            trial.push(nothing(at, tied));
         }
     }
 

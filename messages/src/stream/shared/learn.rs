@@ -3,15 +3,15 @@
 
 use super::{
     Shared,
-    ask::Step,
+    ask::{Step, nothing},
     line::{Place, Standing},
 };
 use crate::{
     admission::Over,
     channel::Channel,
-    limits::{LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
+    limits::{LOG_BEHIND_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Claimed, Head, Logged},
+    shared_log::{self, Addition, Claimed, Head, Known, LogError, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -55,11 +55,12 @@ impl Shared {
     ) -> Result<bool, StreamError> {
         let mut happened = false;
         let mut known = head;
-        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        let began = Instant::now();
+        let until = began + Duration::from_millis(LOG_PATIENCE_MS);
         loop {
             let head = match known.take() {
                 Some(head) => Some(head),
-                None => self.log.head(name).await.map_err(|error| self.trouble(&error))?,
+                None => self.head(name).await?,
             };
             let Some(head) = head else {
                 self.learn_cold(name, standing).await?;
@@ -73,9 +74,18 @@ impl Shared {
                 tracing::error!(stream = %name, ?head, "the log and the database do not fit together");
                 return Err(StreamError::Damaged);
             }
+            if standing.ahead && began.elapsed() > Duration::from_millis(LOG_BEHIND_MS) {
+                self.mend(name, standing, head).await?;
+            }
             // The store is being written at this moment.
             sleep(Duration::from_millis(LOG_RETRY_MS)).await;
         }
+    }
+
+    async fn head(&self, name: &StreamName) -> Result<Option<Head>, StreamError> {
+        let head = self.log.head(name).await;
+        self.note_down(matches!(head, Err(LogError::Unavailable(_))));
+        head.map_err(|error| self.trouble(&error))
     }
 
     /// The log knows nothing of the name: the store has all of it.
@@ -89,12 +99,14 @@ impl Shared {
         // behind the back of whoever has found it cold.
         let fresh = Duration::from_millis(self.log.terms().hot_ms / 2);
         if standing.loaded && standing.asked.is_some_and(|asked| asked.elapsed() < fresh) {
+            standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
             return Ok(());
         }
         let asked = Instant::now();
         let row = self.loader.load(name).await?;
         self.take_row(standing, row).await?;
         standing.asked = Some(asked);
+        standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
         Ok(())
     }
 
@@ -104,10 +116,17 @@ impl Shared {
         name: &StreamName,
         standing: &mut Standing,
     ) -> Result<(), StreamError> {
-        if !standing.loaded {
-            let row = self.loader.load(name).await?;
+        let row = self.loader.load(name).await?;
+        // One that is here and has no row is just not stored yet.
+        if row.is_some() || !standing.loaded {
             self.take_row(standing, row).await?;
         }
+        // What the store does not know may be there nevertheless.
+        let channel = standing.channel.as_ref().ok_or_else(|| {
+            standing.loaded = false;
+            StreamError::LogUnavailable
+        })?;
+        channel.set_uncertain(true);
         Ok(())
     }
 
@@ -261,13 +280,46 @@ impl Shared {
         if now.is_some_and(|now| now.version >= standing.version) {
             return Ok(true);
         }
-        tracing::error!(
-            stream = %name, ?head, version = standing.version,
-            "Redis has lost changes that were acknowledged; the stream goes on from what there is"
-        );
-        self.lose(standing.channel.take());
-        *standing = Standing::default();
+        let row = self.loader.load(name).await?;
+        standing.ahead = row.is_some_and(|row| row.version > head.version);
+        if !standing.ahead {
+            tracing::error!(
+                stream = %name, ?head, version = standing.version,
+                "Redis has lost changes that were acknowledged; the stream goes on from what there is"
+            );
+            self.lose(standing.channel.take());
+            *standing = Standing::default();
+        }
         Ok(false)
+    }
+
+    /// The store is further than the log: a fork was stored and its node died before the log had it,
+    /// or Redis has lost what was stored already. Lets the log go on from what the store has.
+    async fn mend(
+        &self,
+        name: &StreamName,
+        standing: &mut Standing,
+        head: Head,
+    ) -> Result<(), StreamError> {
+        let Some(row) = self.loader.load(name).await? else { return Ok(()) };
+        if row.version <= head.version {
+            return Ok(());
+        }
+        tracing::warn!(stream = %name, ?head, version = row.version, "the log goes on from the database");
+        let addition = Addition {
+            changes: vec![shared_log::encode(
+                self.attempt_number(),
+                row.id,
+                &nothing(row.tail, row.tied),
+            )],
+            skip: row.version - head.version - 1,
+            life: row.id,
+            expires_ms: None,
+        };
+        let known = Known::Last { life: head.life, version: head.version };
+        self.log.add(name, known, addition).await.map_err(|error| self.trouble(&error))?;
+        standing.ahead = false;
+        Ok(())
     }
 
     /// Takes up what another node has told, if that fits.
@@ -329,6 +381,11 @@ impl Shared {
         })?;
         let (origin, life, change) = decoded;
         let is_own = self.is_own(origin);
+        let is_new = matches!(change, Change::Create(_));
+        if !is_new && standing.life != life {
+            // It began in the store; see `mend`.
+            return self.take_up_stored(standing, version, life).await.map(|()| false);
+        }
         let own = attempt.filter(|attempt| attempt.origin == origin);
         let channel = match &change {
             Change::Create(create) => {
@@ -342,6 +399,24 @@ impl Shared {
         };
         self.apply(standing, version, Applied { life, change, is_own }, channel)?;
         Ok(own.is_some())
+    }
+
+    async fn take_up_stored(
+        &self,
+        standing: &mut Standing,
+        version: u64,
+        life: StreamId,
+    ) -> Result<(), StreamError> {
+        let rows = self.store.streams(&[life]).await.map_err(|error| {
+            tracing::warn!(%error, "cannot look a stream up");
+            StreamError::StoreUnavailable
+        })?;
+        self.take_row(standing, rows.into_iter().next()).await?;
+        if standing.version < version {
+            tracing::error!(life = life.0, version, "a change in Redis is of no known stream");
+            return Err(StreamError::Damaged);
+        }
+        Ok(())
     }
 
     async fn newborn(&self, life: StreamId, create: &Create) -> Result<Arc<Channel>, StreamError> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     channel::Channel,
-    limits::{COMMIT_BYTES_MAX, LOG_CLAIM_MS, LOG_PATIENCE_MS, LOG_RETRY_MS},
+    limits::{COMMIT_BYTES_MAX, LOG_CLAIM_MS, LOG_PATIENCE_MS, LOG_RETRY_MS, LOOK_PATIENCE_MS},
     model::{Offset, StreamId, StreamName},
     shared_log::{self, Added, Addition, Head, Known, LogError, SharedLog},
     stream::StreamError,
@@ -54,6 +54,8 @@ pub(super) struct Standing {
     pub hot: bool,
     /// When the store was asked last, while the log did not know it.
     pub asked: Option<Instant>,
+    /// The store seems to be further than the log.
+    pub ahead: bool,
     /// A claim of this node, and when it was made.
     pub claim: Option<(u64, Instant)>,
     /// What the log says that the store has.
@@ -231,11 +233,18 @@ impl Shared {
         standing: &mut Standing,
         asks: &[Box<dyn Ask>],
     ) -> Result<(), StreamError> {
-        match self.learn(name, standing, None).await {
-            Err(StreamError::LogUnavailable) if asks.iter().all(|ask| ask.only_reads()) => {
-                self.learn_from_store(name, standing).await
+        let only_reads = asks.iter().all(|ask| ask.only_reads());
+        let until = Instant::now() + Duration::from_millis(LOOK_PATIENCE_MS);
+        loop {
+            match self.learn(name, standing, None).await {
+                Err(StreamError::LogUnavailable) if only_reads => {}
+                result => return result,
             }
-            result => result,
+            // Long enough for a short outage to pass unseen; in a long one nobody waits.
+            if self.is_down() || Instant::now() > until {
+                return self.learn_from_store(name, standing).await;
+            }
+            sleep(Duration::from_millis(LOG_RETRY_MS)).await;
         }
     }
 
@@ -308,6 +317,7 @@ impl Shared {
         let encode = |step: &Step| shared_log::encode(origin, step.channel.id(), &step.change);
         Addition {
             changes: trial.steps.iter().map(encode).collect(),
+            skip: 0,
             life: trial.channel.as_ref().map_or(StreamId(0), |channel| channel.id()),
             expires_ms: trial.expires_ms.or_else(|| expiry(trial, self.clock.now_ms())),
         }
@@ -354,6 +364,7 @@ impl Shared {
         }
         standing.ended.retain(|(version, _)| *version > standing.stored);
         if let Some(channel) = &standing.channel {
+            channel.set_uncertain(false);
             channel.hears_expiry(head.expires_ms);
         }
     }

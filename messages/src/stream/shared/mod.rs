@@ -28,7 +28,7 @@ use crate::{
     channel::{Channel, WindowMemory},
     clock::Clock,
     committer::Commits,
-    limits::{CHANNEL_IDLE_MS, LOG_PATIENCE_MS, TABLES_WAIT_MS_MAX},
+    limits::{CHANNEL_IDLE_MS, LOG_PATIENCE_MS, LOOK_PATIENCE_MS, TABLES_WAIT_MS_MAX},
     model::{StreamId, StreamName},
     shared_log::{LogError, Scope, SharedLog, Wake},
     store::{NodeStore, Store},
@@ -42,12 +42,15 @@ use futures::{StreamExt, future::join_all};
 use line::Line;
 use std::{
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::{
+    sync::{Notify, broadcast, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The topic under which nodes ask each other to flush at once.
@@ -79,6 +82,8 @@ pub struct Shared {
     stream_bytes_max: u64,
     /// The log has no room.
     full: AtomicBool,
+    /// Since when it does not answer.
+    down: Mutex<Option<Instant>>,
     hurry: Notify,
     said: broadcast::Sender<Said>,
     unstored: broadcast::Sender<Option<StreamName>>,
@@ -128,6 +133,7 @@ impl Shared {
             next_number: AtomicU64::new(ground.next_number),
             stream_bytes_max: ground.stream_bytes_max,
             full: AtomicBool::new(false),
+            down: Mutex::default(),
             hurry: Notify::new(),
             said: broadcast::Sender::new(SAID_MAX),
             unstored: broadcast::Sender::new(SAID_MAX),
@@ -293,6 +299,17 @@ impl Shared {
     /// Says whether the log has no room for more. Returns what was said before.
     pub fn set_full(&self, full: bool) -> bool {
         self.full.swap(full, Ordering::Relaxed)
+    }
+
+    fn note_down(&self, down: bool) {
+        let mut since = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if down { since.or_else(|| Some(Instant::now())) } else { None };
+    }
+
+    /// Whether the log has not answered for so long that nobody should wait for it.
+    fn is_down(&self) -> bool {
+        let since = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() > Duration::from_millis(LOOK_PATIENCE_MS))
     }
 
     fn check_room(&self) -> Result<(), StreamError> {

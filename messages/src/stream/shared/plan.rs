@@ -23,10 +23,14 @@ pub struct Planned {
     pub news: u64,
     /// What is to be written: earlier lives that go, and the present one.
     pub flushes: Vec<(Arc<Channel>, Flush)>,
+    /// A row that goes, of a life that the log knows nothing of: a fork that never began.
+    pub stray: Option<Flush>,
 }
 
 struct Plan {
     row: Option<StoredStream>,
+    /// What the log knows nothing of goes.
+    removes_strays: bool,
     keep: usize,
     answer: oneshot::Sender<Result<Option<Planned>, StreamError>>,
 }
@@ -35,8 +39,9 @@ impl Ask for Plan {
     fn decide(&mut self, _: &mut Trial) {}
 
     fn answer(self: Box<Self>, result: Result<&Standing, StreamError>) {
-        let Self { row, keep, answer } = *self;
-        drop(answer.send(result.map(|standing| plan(standing, row.as_ref(), keep))));
+        let Self { row, removes_strays, keep, answer } = *self;
+        let planned = |standing| plan(standing, row.as_ref(), removes_strays, keep);
+        drop(answer.send(result.map(planned)));
     }
 
     fn wants_truth(&self) -> bool {
@@ -45,28 +50,55 @@ impl Ask for Plan {
 }
 
 /// `None` where what is here and the row do not fit, because one of them is about to change.
-fn plan(standing: &Standing, row: Option<&StoredStream>, keep: usize) -> Option<Planned> {
-    if !standing.loaded || row.is_some_and(|row| row.version > standing.version) {
+fn plan(
+    standing: &Standing,
+    mut row: Option<&StoredStream>,
+    removes_strays: bool,
+    keep: usize,
+) -> Option<Planned> {
+    let is_stale = row.is_some_and(|row| row.id == standing.life && row.version < standing.stored);
+    if !standing.loaded || is_stale {
         return None;
     }
     let mut flushes = Vec::new();
     let mut lives: Vec<&Arc<Channel>> = standing.ended.iter().map(|(_, ended)| ended).collect();
     lives.extend(&standing.channel);
     lives.dedup_by_key(|channel| channel.id());
-    let fits = row.is_none_or(|row| lives.iter().any(|channel| channel.id() == row.id));
-    if !fits {
-        return None;
+    let is_stray = |row: &&StoredStream| {
+        row.version > standing.version || lives.iter().all(|channel| channel.id() != row.id)
+    };
+    let stray = row.filter(is_stray).map(stray);
+    if stray.is_some() {
+        if !removes_strays {
+            return None;
+        }
+        row = None;
     }
     for channel in lives {
         channel.take_row(row.filter(|row| row.id == channel.id()), keep);
         flushes.extend(channel.flush(usize::MAX).map(|flush| (channel.clone(), flush)));
     }
-    Some(Planned { version: standing.version, news: standing.news, flushes })
+    Some(Planned { version: standing.version, news: standing.news, flushes, stray })
+}
+
+fn stray(row: &StoredStream) -> Flush {
+    Flush {
+        stream: row.clone(),
+        from: Some(row.tail),
+        from_version: row.version,
+        chunks: Vec::new(),
+        producers: Vec::new(),
+        remove: true,
+        writes: Vec::new(),
+        transient: false,
+        cost: 0,
+    }
 }
 
 impl Shared {
     /// What the store lacks of a name whose row is `row`. To be asked after [`Shared::look`], so that
-    /// what is here is up to date. `None` where that has to be tried again.
+    /// what is here is up to date. `None` where that has to be tried again, because something is about
+    /// to change; what has been so for long `removes_strays`.
     ///
     /// # Errors
     /// The server stops.
@@ -74,10 +106,11 @@ impl Shared {
         self: &Arc<Self>,
         name: &StreamName,
         row: Option<StoredStream>,
+        removes_strays: bool,
     ) -> Result<Option<Planned>, StreamError> {
         let (answer, answered) = oneshot::channel();
         let keep = self.memory.keep_bytes();
-        self.line(name).ask(self, Plan { row, keep, answer });
+        self.line(name).ask(self, Plan { row, removes_strays, keep, answer });
         answered.await.unwrap_or(Err(StreamError::Stopping))
     }
 

@@ -12,6 +12,7 @@ on_every_log!(
     a_compare_refuses,
     those_who_claim_have_one_claim,
     a_claim_ends,
+    numbers_can_be_left_out,
     numbers_go_on,
     ends_of_lives_move_later,
     reads_have_order_and_no_gap,
@@ -52,6 +53,17 @@ async fn those_who_claim_have_one_claim(world: World) {
     assert_eq!(a.claim(&name, 3).await.unwrap(), Claimed::Hot(head));
     let late = a.add(&name, claimed(u64::MAX), changes(&["x"])).await.unwrap();
     assert_eq!(late, Added::Moved(head));
+}
+
+async fn numbers_can_be_left_out(world: World) {
+    let (log, name) = (world.node().await, name("a"));
+    let head = heat(&*log, &name, 3).await;
+    let addition = Addition { skip: 5, ..changes(&["x", "y"]) };
+    let next = done(log.add(&name, last(head), addition).await.unwrap());
+    assert_eq!(next.version, head.version + 7);
+    let read = log.read(&name, head.version, 1000).await.unwrap();
+    let versions: Vec<u64> = read.iter().map(|logged| logged.version).collect();
+    assert_eq!(versions, [next.version - 1, next.version]);
 }
 
 async fn a_claim_ends(world: World) {

@@ -29,7 +29,8 @@ async fn followers_are_told(world: World) {
     let changes = |texts: &[&'static str]| texts.iter().map(|t| Bytes::from(*t)).collect();
     let told = Wake::Moved { name: name.clone(), head, changes: changes(&["first"]) };
     assert_eq!(next(&mut wakes).await, told);
-    let addition = Addition { changes: changes(&["x", "", "yz"]), life: LIFE, expires_ms: Some(7) };
+    let addition =
+        Addition { changes: changes(&["x", "", "yz"]), skip: 0, life: LIFE, expires_ms: Some(7) };
     let head = done(a.add(&name, last(head), addition.clone()).await.unwrap());
     let told = Wake::Moved { name: name.clone(), head, changes: addition.changes };
     assert_eq!(next(&mut wakes).await, told);

@@ -130,7 +130,7 @@ fn name(text: &str) -> StreamName {
 
 fn changes(texts: &[&str]) -> Addition {
     let changes = texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-    Addition { changes, life: LIFE, expires_ms: None }
+    Addition { changes, skip: 0, life: LIFE, expires_ms: None }
 }
 
 fn last(head: Head) -> Known {

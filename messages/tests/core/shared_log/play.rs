@@ -57,7 +57,7 @@ fn addition() -> impl Strategy<Value = Addition> {
     let life = prop_oneof![4 => Just(LIFE), 1 => Just(StreamId(3))];
     let expires = prop::option::of(prop_oneof![Just(0), 1..5_000_000_000_000_u64]);
     (prop::collection::vec(change, 0..4), life, expires)
-        .prop_map(|(changes, life, expires_ms)| Addition { changes, life, expires_ms })
+        .prop_map(|(changes, life, expires_ms)| Addition { changes, skip: 0, life, expires_ms })
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -50,7 +50,7 @@ impl Answer {
     /// The failure that this answer is.
     pub fn wrong(&self, what: &str) -> Failure {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]).into_owned();
-        Failure::Wrong(format!("{}: {what}: {} {body}", self.asked, self.status))
+        Failure::Wrong(format!("{}: {what}: {} {}", self.asked, self.status, body.trim_end()))
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Producer {
     phase: Listener,
     writer: u32,
     random: Random,
+    /// The node that its next append goes to.
+    node: usize,
     /// The number with which it closes the stream.
     last: Option<u32>,
     epoch: u64,
@@ -76,6 +78,7 @@ impl Producer {
             stream: Arc::clone(stream),
             phase: phase.clone(),
             writer,
+            node: run.some_node().node,
             random: Random::new(run.seed, 3 << 32 | u64::from(writer)),
             last,
             epoch: 0,
@@ -141,8 +144,9 @@ impl Producer {
         self.numbers.insert(number);
         let mut caller = self.idle.pop().unwrap_or_else(|| Caller::new(self.run.some_node()));
         if self.random.one_in(WHIM) {
-            caller.visit(self.run.some_node());
+            self.node = self.run.some_node().node;
         }
+        caller.visit(&self.run.nodes[self.node]);
         let (run, stream) = (Arc::clone(&self.run), Arc::clone(&self.stream));
         let (call, phase) = (self.call(&sent), self.phase.clone());
         self.flying.push(Box::pin(send(run, stream, phase, caller, call, sent)));
@@ -155,6 +159,8 @@ impl Producer {
 
     fn settle(&mut self, landed: Landed) {
         let Landed { mut sent, outcome, caller } = landed;
+        // Where it was heard, the next ones will be.
+        self.node = caller.node();
         self.idle.push(caller);
         self.numbers.remove(&sent.number);
         let fate = match outcome {
@@ -298,7 +304,7 @@ async fn send(
     call: Call,
     sent: Sent,
 ) -> Landed {
-    let begun = Instant::now();
+    let (begun, mut pause) = (Instant::now(), limits::GAP_PAUSE);
     loop {
         let answer = match run.insist(&mut caller, &mut phase, &stream.id, &call).await {
             Ok((answer, _)) => answer,
@@ -319,7 +325,8 @@ async fn send(
             // The one before it is still under way.
             StatusCode::CONFLICT if expected.is_some_and(|expected: u64| expected < sent.seq) => {
                 count(&run.counts.gaps);
-                sleep(limits::GAP_PAUSE).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(limits::GAP_PAUSE_MAX);
                 continue;
             }
             StatusCode::CONFLICT if answer.says(name::CLOSED) => Outcome::Closed,

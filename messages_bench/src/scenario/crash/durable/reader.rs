@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::run::{Run, count, longest};
 use super::stream::{Progress, Stream};
@@ -83,7 +83,11 @@ impl Follower {
         if let Some(lost) = self.lost.take() {
             longest(&self.run.counts.longest_read, lost.elapsed());
         }
-        let wrong = wrong.or_else(|| self.stream.told(self.reader.offset(), self.position));
+        let wrong = wrong.or_else(|| match self.reader.offset() {
+            // An answer that ended before it told anything.
+            "-1" => None,
+            offset => self.stream.told(offset, self.position),
+        });
         if self.random.one_in(WHIM) {
             self.reconnect();
         }
@@ -119,7 +123,7 @@ impl Follower {
             _ => self.phase.excuses(self.mark) || self.stream.deleted() > Progress::No,
         };
         let lost = self.lost.get_or_insert_with(Instant::now).elapsed();
-        let is_late = self.phase.finishing() > limits::OUTAGE || lost > limits::OUTAGE;
+        let is_late = self.is_late(lost);
         if !explained || is_late && self.stream.deleted() == Progress::No {
             return Some(failure.to_string());
         }
@@ -134,6 +138,12 @@ impl Follower {
         self.mark = self.phase.mark(self.reader.node());
         sleep(limits::RECONNECT_PAUSE).await;
         None
+    }
+
+    /// Whether it should have gone on by now, or be at its end.
+    fn is_late(&self, lost: Duration) -> bool {
+        // The writers have to come to their end first.
+        self.phase.finishing() > limits::CALM * 3 || lost > limits::OUTAGE
     }
 
     /// Begins anew at any offset that has been told.

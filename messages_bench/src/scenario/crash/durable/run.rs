@@ -13,6 +13,7 @@ use crate::dialect::{Patience, Target};
 use crate::limits;
 use crate::random::mix;
 use crate::record::Filler;
+use crate::report::time_of_day;
 use crate::scenario::phase::Listener;
 
 /// What is counted.
@@ -121,7 +122,11 @@ impl Run {
     /// Notes what must not be.
     pub fn fault(&self, stream: &Stream, fault: impl std::fmt::Display) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.push(format!("{}: {fault}", stream.id));
+        let fault = format!("{} {}: {fault}", time_of_day(), stream.id);
+        if faults.len() < limits::FAULTS_TOLD {
+            eprintln!("{fault}");
+        }
+        faults.push(fault);
     }
 
     /// Everything that was noted.
@@ -145,8 +150,11 @@ impl Run {
             match caller.call(id, call).await {
                 Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
                     let since = *refused.get_or_insert_with(Instant::now);
-                    if since.elapsed() > limits::REFUSED {
-                        return Err(answer.wrong("for too long"));
+                    let is_calm = self.is_impatient() && phase.finishing() > limits::CALM;
+                    let limit = if is_calm { limits::PATIENCE } else { limits::REFUSED };
+                    if since.elapsed() > limit {
+                        let node = caller.node();
+                        return Err(answer.wrong(&format!("of node {node}, for too long")));
                     }
                     // Whoever is refused by a node that has lost what it stands on may have been heard.
                     heard |= self.is_impatient();

@@ -56,7 +56,7 @@ pub async fn follow(run: Arc<Run>, stream: Arc<Stream>, mut phase: Listener) {
                 (!silent && !explained).then(|| failure.to_string())
             }
         };
-        let is_late = phase.finishing() > limits::OUTAGE || since > limits::OUTAGE;
+        let is_late = phase.finishing() > limits::CALM * 3 || since > limits::OUTAGE;
         let late = || "does not come to its end in time".to_owned();
         if let Some(fault) = fault.or_else(|| is_late.then(late)) {
             let place = format!("reader at / at byte {position}, on node {node}: {fault}");
