@@ -1,6 +1,9 @@
 //! Where access ends.
 
-use super::world::{Common, NoFaults, Node, add, name, read_now, read_to_end, remove, soon};
+use super::{
+    redis_servers,
+    world::{Common, NoFaults, Node, add, name, read_now, read_to_end, remove, soon},
+};
 use messages::{
     channel::Channel,
     chat::{Action, ChatError, Event, Kind},
@@ -40,7 +43,7 @@ async fn removals(common: &Common, at: &Node, on: &Node, rounds: usize) {
             at.say("alice", "team", "secret").await.unwrap();
         }
         if round % 5 == 0 {
-            common.log.interrupt();
+            common.interrupt();
         }
         let refused = on.texts("bob", "team").await;
         assert!(matches!(refused, Err(ChatError::NotAParticipant)), "{refused:?}");
@@ -55,6 +58,13 @@ async fn removals(common: &Common, at: &Node, on: &Node, rounds: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_on_one_node_ends_a_reader_on_another_exactly_there() {
     let common = Common::new().await;
+    let [a, b, _c] = common.nodes().await;
+    removals(&common, &a, &b, 30).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_ends_a_reader_exactly_there_on_redis() {
+    let common = Common::on_redis(redis_servers::single()).await;
     let [a, b, _c] = common.nodes().await;
     removals(&common, &a, &b, 30).await;
 }

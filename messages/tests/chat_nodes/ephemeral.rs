@@ -1,6 +1,9 @@
 //! What is told and not stored.
 
-use super::world::{Common, Node, add, frame, name, soon, told};
+use super::{
+    redis_servers,
+    world::{Common, Node, add, frame, name, soon, told},
+};
 use messages::chat::{Mark, Notice};
 use serde_json::json;
 use std::sync::Arc;
@@ -27,7 +30,15 @@ async fn users_are_told_on_every_node_that_they_have_come_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn typing_and_marks_are_told_on_every_node() {
-    let common = Common::new().await;
+    typing_and_marks(&Common::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typing_and_marks_are_told_on_redis() {
+    typing_and_marks(&Common::on_redis(redis_servers::single()).await).await;
+}
+
+async fn typing_and_marks(common: &Common) {
     let [a, b] = common.nodes().await;
     a.create("alice", "team", &["bob"]).await;
     let (mut seat, mut letters) = b.chat.sit_down(&"bob".into());
@@ -74,7 +85,7 @@ async fn marks_are_known_after_everything_was_missed() {
     assert_eq!(b.texts("bob", "team").await.unwrap().len(), 0);
     for round in 0..10 {
         let position = a.say("bob", "team", "hi").await.unwrap();
-        common.log.interrupt();
+        common.interrupt();
         a.chat.mark(&"alice".into(), &name("team"), Mark::Read, None, true).await.unwrap();
         let late = Node::start(&common).await;
         for node in [&b, &late] {
@@ -150,7 +161,7 @@ async fn sockets_learn_that_something_was_missed() {
     // Until it listens.
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let _ = letters.has_missed();
-    common.log.interrupt();
+    common.interrupt();
     assert_eq!(letters.next().await, Some(Notice::Missed));
     assert!(letters.has_missed());
 }

@@ -8,6 +8,9 @@ mod clock;
 mod postgres;
 #[path = "../core/random.rs"]
 mod random;
+#[allow(dead_code, reason = "the other tests need more of it")]
+#[path = "../common/redis.rs"]
+mod redis_servers;
 
 mod access;
 mod ephemeral;

@@ -4,6 +4,7 @@
 use super::{
     clock::ManualClock,
     random::Random,
+    redis_servers,
     world::{Common, NoFaults, Node, message, name, read_now},
 };
 use messages::{
@@ -281,7 +282,7 @@ async fn compare(common: &Common, seed: u64, steps: usize) {
             tokio::time::sleep(Duration::from_millis(1200)).await;
         }
         if script.random.one_in(15) {
-            common.log.interrupt();
+            common.interrupt();
         }
     }
 }
@@ -297,6 +298,11 @@ async fn several_nodes_are_like_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_nodes_on_postgres_are_like_one() {
     compare(&Common::on_postgres().await, 77, 120).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_nodes_on_redis_are_like_one() {
+    compare(&Common::on_redis(redis_servers::single()).await, 78, 120).await;
 }
 
 /// Much is not heard, and now and then nobody knows whether something was added to the log.

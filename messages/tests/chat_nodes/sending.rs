@@ -1,6 +1,9 @@
 //! What is said.
 
-use super::world::{Common, Node, add, message, name, read_now, remove, soon};
+use super::{
+    redis_servers,
+    world::{Common, Node, add, message, name, read_now, remove, soon},
+};
 use messages::chat::{
     Action, ChatError, Extra, Mark, MessageId, NewConversation, NewMessage, Wanted,
 };
@@ -128,6 +131,18 @@ async fn messages_of_all_nodes_have_one_order_on_postgres() {
     crowd(&common).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_all_nodes_have_one_order_on_redis() {
+    let common = Common::on_redis(redis_servers::single()).await;
+    crowd(&common).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_all_nodes_have_one_order_on_a_redis_cluster() {
+    let common = Common::on_redis(redis_servers::cluster()).await;
+    crowd(&common).await;
+}
+
 async fn crowd(common: &Common) {
     let nodes: [_; 3] = common.nodes().await;
     let nodes = Arc::new(nodes);
@@ -187,6 +202,7 @@ async fn what_a_dead_node_has_answered_is_there() {
     let common = Common::new().await;
     let [a, b] = common.nodes().await;
     a.create("alice", "team", &["bob"]).await;
+    let clock = common.clock.clone();
     let sending = tokio::spawn(async move {
         let mut sent = Vec::new();
         for count in 0..200 {
@@ -199,14 +215,14 @@ async fn what_a_dead_node_has_answered_is_there() {
             }
         }
         drop(a);
+        // What it was about to store, another one may store only now.
+        clock.advance_ms(31_000);
         sent
     });
     for count in 0..60 {
         b.say("bob", "team", &format!("b{count}")).await.unwrap();
     }
     let sent = sending.await.unwrap();
-    // What it was about to store, another one may store only now.
-    common.clock.advance_ms(31_000);
     let texts = b.texts("bob", "team").await.unwrap();
     assert_eq!(texts.len(), sent.len() + 60);
     assert!(sent.iter().all(|text| texts.contains(text)));

@@ -1,6 +1,6 @@
 //! Nodes of one process, on a shared log in memory and one database, without HTTP before them.
 
-use super::{clock::ManualClock, postgres};
+use super::{clock::ManualClock, postgres, redis_servers};
 use messages::{
     budget::Budget,
     channel::WindowMemory,
@@ -8,10 +8,10 @@ use messages::{
         Action, AttachmentRules, Chat, ChatError, ConversationName, Event, Letters, MessageId,
         NewConversation, NewMessage, Notice, Projection, Wanted,
     },
-    cluster::NodeFlusher,
+    cluster::{self, NodeFlusher},
     committer::Commits,
     journal::{Mark, MemoryJournal},
-    shared_log::{Faults, MemoryLog, Node as LogNode, SharedLog, Terms},
+    shared_log::{Faults, MemoryLog, Node as LogNode, RedisSettings, SharedLog, Terms},
     store::{self, Database},
     stream::{Cursor, Ground, Piece, StreamError, Streams},
 };
@@ -25,7 +25,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// What nodes have in common.
 pub struct Common {
     _home: TempDir,
-    pub log: MemoryLog,
+    log: MemoryLog,
+    /// In place of that.
+    redis: Option<RedisSettings>,
     pub database: Arc<dyn Database>,
     pub clock: Arc<ManualClock>,
     /// Bytes that all streams of a node may keep in memory.
@@ -54,6 +56,24 @@ impl Common {
         Self::on(tempfile::tempdir().unwrap(), database, Terms::default(), NoFaults)
     }
 
+    /// On Postgres and the Redis at a URL.
+    pub async fn on_redis(url: String) -> Self {
+        let redis = RedisSettings {
+            redis_url: Some(url),
+            redis_prefix: redis_servers::prefix(),
+            redis_bytes_max: 0,
+            redis_wait_replicas: 0,
+            redis_wait_ms: 1000,
+            redis_accept_loss: false,
+        };
+        Self { redis: Some(redis), ..Self::on_postgres().await }
+    }
+
+    /// As if all connections had broken for a moment.
+    pub fn interrupt(&self) {
+        self.log.interrupt();
+    }
+
     fn on(
         home: TempDir,
         database: Arc<dyn Database>,
@@ -62,7 +82,7 @@ impl Common {
     ) -> Self {
         let clock = ManualClock::new();
         let log = MemoryLog::with_faults(clock.clone(), terms, faults);
-        Self { _home: home, log, database, clock, window_bytes: 1 << 20 }
+        Self { _home: home, log, redis: None, database, clock, window_bytes: 1 << 20 }
     }
 
     /// Streams of one more node, its handle of the log and its number.
@@ -77,7 +97,13 @@ impl Common {
             clock: self.clock.clone(),
             stream_bytes_max: 1 << 30,
         });
-        let log: Arc<dyn SharedLog> = Arc::new(self.log.node());
+        let log: Arc<dyn SharedLog> = match &self.redis {
+            Some(redis) => {
+                let url = redis.redis_url.as_ref().unwrap();
+                cluster::open_log(url, redis, &*self.database).await.unwrap()
+            }
+            None => Arc::new(self.log.node()),
+        };
         (Arc::new(streams.sharing(log.clone(), self.database.clone())), log, start)
     }
 
