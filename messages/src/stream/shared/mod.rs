@@ -8,13 +8,15 @@
 //! here has been in the log before.
 //!
 //! `ask.rs` is what can be asked, `line.rs` the queue and the task, `learn.rs` how a line takes up what
-//! others have done, `fork.rs` what spans two names, `plan.rs` what the flusher needs.
+//! others have done, `fork.rs` what spans two names, `plan.rs` what the flusher needs, `watch.rs` what
+//! happens to any name.
 
 mod ask;
 mod fork;
 mod learn;
 mod line;
 mod plan;
+mod watch;
 
 pub use plan::Planned;
 
@@ -422,7 +424,7 @@ impl Shared {
                 }
                 now_ms.saturating_sub(channel.used_ms()) <= CHANNEL_IDLE_MS || used.is_held
             });
-            if keeps || Arc::strong_count(line) > 1 {
+            if keeps || line.is_watched() || Arc::strong_count(line) > 1 {
                 return true;
             }
             if line.is_followed() {
