@@ -2,8 +2,10 @@
 //! Those that an operator may want to move are in [`crate::config::Config`].
 
 mod nodes;
+mod worker;
 
 pub use nodes::*;
+pub use worker::*;
 
 /// A name must fit a URL and an index page with room to spare.
 pub const STREAM_NAME_BYTES_MAX: usize = 512;

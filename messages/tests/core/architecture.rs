@@ -38,6 +38,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "http",
         &[
+            "cluster",
             "chat",
             "subscription",
             "production",
@@ -67,7 +68,11 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "uuid",
         ],
     ),
-    ("cluster", &["stream", "flusher", "shared_log", "store", "model", "limits"], &["uuid"]),
+    (
+        "cluster",
+        &["subscription", "stream", "flusher", "shared_log", "store", "model", "limits"],
+        &["uuid"],
+    ),
     (
         "chat",
         &["subscription", "stream", "flusher", "channel", "store", "clock", "model", "limits"],
@@ -75,7 +80,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "subscription",
-        &["webhook", "stream", "committer", "store", "clock", "model", "limits"],
+        &["webhook", "stream", "committer", "channel", "store", "clock", "model", "limits"],
         &["base64", "percent_encoding", "ring"],
     ),
     (

@@ -216,7 +216,7 @@ mod tests {
             state(2, round, &[]);
         }
         assert_eq!(look(129), [], "not long enough");
-        assert_eq!(look(130), [target.clone()]);
+        assert_eq!(look(130), std::slice::from_ref(&target));
         assert_eq!(elsewhere.orphans(vec![], &[1, 2], 131, 30), []);
         assert_eq!(look(200), [], "seen anew");
     }

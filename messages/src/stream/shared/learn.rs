@@ -66,9 +66,17 @@ impl Shared {
                 self.learn_cold(name, standing).await?;
                 return Ok(happened);
             };
-            if self.catch_up(name, standing, head, attempt, &mut happened).await? {
-                self.mind(standing, head);
-                return Ok(happened);
+            match self.catch_up(name, standing, head, attempt, &mut happened).await {
+                Ok(true) => {
+                    self.mind(standing, head);
+                    return Ok(happened);
+                }
+                Ok(false) => {}
+                // What was taken from the store and from the log were not of one moment.
+                Err(StreamError::Damaged) if standing.channel.is_none() => {
+                    *standing = Standing::default();
+                }
+                Err(error) => return Err(error),
             }
             if Instant::now() > until {
                 tracing::error!(stream = %name, ?head, "the log and the database do not fit together");
@@ -256,6 +264,11 @@ impl Shared {
                 let before = standing.version;
                 let row = self.loader.load(name).await?;
                 self.take_row(standing, row).await?;
+                if standing.channel.is_none() && standing.version < head.stored {
+                    // A life that has ended and has left neither a row nor all of its changes.
+                    (standing.life, standing.version) = (head.life, head.stored);
+                    continue;
+                }
                 if standing.version == before {
                     return Ok(false);
                 }

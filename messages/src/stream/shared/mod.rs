@@ -9,7 +9,8 @@
 //!
 //! `ask.rs` is what can be asked, `line.rs` the queue and the task, `learn.rs` how a line takes up what
 //! others have done, `foresight.rs` who knows of it before readers do, `fork.rs` what spans two names,
-//! `plan.rs` what the flusher needs, `others.rs` what nodes say to each other.
+//! `plan.rs` what the flusher needs, `watch.rs` what happens to any name, `others.rs` what nodes say to
+//! each other.
 
 mod ask;
 mod foresight;
@@ -18,6 +19,7 @@ mod learn;
 mod line;
 mod others;
 mod plan;
+mod watch;
 
 pub use foresight::Foresight;
 pub use plan::Planned;
@@ -445,7 +447,7 @@ impl Shared {
                 }
                 now_ms.saturating_sub(channel.used_ms()) <= CHANNEL_IDLE_MS || used.is_held
             });
-            if keeps || Arc::strong_count(line) > 1 {
+            if keeps || line.is_watched() || Arc::strong_count(line) > 1 {
                 return true;
             }
             if line.is_followed() {
