@@ -303,7 +303,7 @@ impl Shared {
                 }
             }
         };
-        let origin = self.number();
+        let origin = self.attempt_number();
         let addition = self.addition(origin, &trial);
         match self.log.add(name, known, addition).await {
             Ok(Added::Done(head)) => {
