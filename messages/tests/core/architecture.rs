@@ -67,7 +67,11 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "uuid",
         ],
     ),
-    ("cluster", &["stream", "flusher", "shared_log", "store", "model", "limits"], &["uuid"]),
+    (
+        "cluster",
+        &["stream", "flusher", "shared_log", "store", "auth", "quota", "model", "limits"],
+        &["uuid"],
+    ),
     (
         "chat",
         &["subscription", "stream", "flusher", "channel", "store", "clock", "model", "limits"],
@@ -123,7 +127,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
         &["fetch", "clock", "model", "limits"],
         &["base64", "clap", "jsonwebtoken", "quick_cache", "ring"],
     ),
-    ("quota", &["limits"], &["dashmap", "governor"]),
+    ("quota", &["limits"], &["dashmap"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
     ("shared_log", &["journal", "clock", "model", "limits"], &["clap", "crc32c", "redis"]),
