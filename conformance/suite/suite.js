@@ -24,10 +24,10 @@ export function proxiedSuite() {
 }
 
 /** Runs the suite with nodes that share a Redis and a Postgres, and every request goes to the next one. */
-export function clusterSuite(nodes) {
+export function clusterSuite(nodes, redis = "TEST_REDIS_URL") {
   against(async () => {
-    const redisUrl = process.env.TEST_REDIS_URL;
-    if (!redisUrl) throw new Error("TEST_REDIS_URL is not set; run this with scripts/conformance");
+    const redisUrl = process.env[redis];
+    if (!redisUrl) throw new Error(`${redis} is not set; run this with scripts/conformance`);
     const databaseUrl = await postgres();
     // What Redis holds belongs to one database.
     const prefix = new URL(databaseUrl).pathname.slice(1);

@@ -6,7 +6,7 @@ use crate::{
     channel::WindowMemory,
     chat::{AttachmentRules, Chat, Projection, Webhooks},
     clock::{Clock, SystemClock},
-    cluster::{self, NodeFlusher, Nodes, Shares, Watch},
+    cluster::{self, NodeFlusher, Nodes, Shares, Waking, Watch},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
@@ -49,7 +49,9 @@ pub struct Server {
     stop_nodes: CancellationToken,
     sweeper: task::JoinHandle<()>,
     key_keeper: task::JoinHandle<()>,
-    subscriptions: Arc<Subscriptions>,
+    /// Those of the only server, or what works on them when it is this node's turn.
+    subscriptions: Option<Arc<Subscriptions>>,
+    worker: Option<task::JoinHandle<()>>,
     stop_subscriptions: CancellationToken,
     chat_keeper: task::JoinHandle<()>,
     stop_chat: CancellationToken,
@@ -91,7 +93,7 @@ impl Server {
         let stop_subscriptions = CancellationToken::new();
         let chat = Chat::new(core.streams.clone(), store.clone(), clock, attachments(config));
         let stop = stop_subscriptions.clone();
-        let subscriptions = core.subscriptions(config, chat.clone(), stop)?;
+        let waking = core.waking(config, chat.clone(), start, stop)?;
         let first = core.streams.next_id();
         let recovered = recovery::recover(&*store, replay.changes, now_ms, &core.memory).await?;
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
@@ -113,8 +115,6 @@ impl Server {
             let auth = auth.clone();
             async move { auth.keep_fresh().await }
         });
-        // What it loads is no part of the start: requests about subscriptions wait for it.
-        tokio::spawn(subscriptions.clone().run(first));
         let stop_chat = CancellationToken::new();
         let chat_keeper = tokio::spawn(chat.clone().run(stop_chat.clone()));
 
@@ -124,12 +124,14 @@ impl Server {
         let services = Services {
             streams,
             productions,
-            subscriptions: subscriptions.clone(),
-            webhooks: Webhooks::new(chat.clone(), subscriptions.clone()),
+            webhooks: Webhooks::new(chat.clone(), waking.desk()),
+            subscriptions: waking.desk(),
+            forward: waking.forward(),
             chat,
             auth: Gate::new(auth, quotas),
         };
         let app = App::new(services, address, config, send_away.clone());
+        let (subscriptions, worker) = waking.begin(first, http::answerer(app.clone()), &stop_nodes);
         let stop_listening = CancellationToken::new();
         let listener = tokio::spawn(http::serve(
             listener,
@@ -161,6 +163,7 @@ impl Server {
             sweeper,
             key_keeper,
             subscriptions,
+            worker,
             stop_subscriptions,
             chat_keeper,
             stop_chat,
@@ -199,7 +202,12 @@ impl Server {
             }
         }
         self.stop_subscriptions.cancel();
-        self.subscriptions.ended().await;
+        if let Some(subscriptions) = &self.subscriptions {
+            subscriptions.ended().await;
+        }
+        if let Some(worker) = self.worker {
+            worker.await?;
+        }
         // Before the committer: the last marks of readers have to be written.
         self.stop_chat.cancel();
         self.chat_keeper.await?;
@@ -207,7 +215,9 @@ impl Server {
         task::spawn_blocking(move || self.committer.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the committer panicked"))?;
-        self.subscriptions.finish().await;
+        if let Some(subscriptions) = &self.subscriptions {
+            subscriptions.finish().await;
+        }
         self.stop_flusher.cancel();
         let flushed = self.flusher.await?;
         self.stop_nodes.cancel();
@@ -263,12 +273,13 @@ impl Core {
     }
 
     /// Subscriptions to these streams, which do nothing yet.
-    fn subscriptions(
+    fn waking(
         &self,
         config: &Config,
         chat: Arc<Chat>,
+        start: u32,
         stop: CancellationToken,
-    ) -> anyhow::Result<Arc<Subscriptions>> {
+    ) -> anyhow::Result<Waking> {
         let client = Client::new(config.webhook_allow_loopback(), Box::new(SystemResolver))?;
         let parts = Parts {
             streams: self.streams.clone(),
@@ -279,8 +290,9 @@ impl Core {
             members: chat,
             post: Arc::new(client),
             public_url: config.public_url.clone(),
+            tenure: None,
         };
-        Ok(Subscriptions::new(parts, stop))
+        Ok(Waking::new(parts, self.database.clone(), start, stop))
     }
 
     /// Begins to flush, until `stop`.

@@ -68,7 +68,9 @@ impl Visible {
             self.wrote.pop_front();
         }
         self.stored = tail;
-        if self.erases.take_if(|end| end.bytes <= tail.bytes).is_some() {
+        let erased = self.erases.partition_point(|end| end.bytes <= tail.bytes);
+        if erased > 0 {
+            self.erases.drain(..erased);
             self.forget_stored();
         } else {
             self.trim(keep);
@@ -90,6 +92,8 @@ impl Visible {
     }
 
     fn erase_before(&mut self, end: Offset) {
-        self.erases = Some(end);
+        if self.erases.back().is_none_or(|last| last.bytes < end.bytes) {
+            self.erases.push_back(end);
+        }
     }
 }

@@ -42,8 +42,8 @@ pub(super) struct Visible {
     rows: u32,
     /// Where nodes share a log: the last change there that is visible here.
     pub(super) version: u64,
-    /// Once this is stored, what lies before it has to be read anew.
-    pub(super) erases: Option<Offset>,
+    /// Once these are stored, what lies before them has to be read anew. In order.
+    pub(super) erases: VecDeque<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Visible {
             cost: 0,
             rows: 0,
             version: stream.version,
-            erases: None,
+            erases: VecDeque::new(),
         }
     }
 

@@ -2,19 +2,20 @@
 
 use super::{
     Chat, ChatError,
-    conversation::{Asked, Conversation, Live},
-    decide::{Action, Facts, Known, NewMessage, decide},
+    conversation::{Asked, AtHand, Conversation, Live, Placed},
+    decide::{Action, Known, NewMessage, decide},
     event::{Event, Kind},
     name::{ConversationName, MessageId},
     view::MessageView,
 };
 use crate::{
+    limits::LOG_PATIENCE_MS,
     model::{CloseReason, Expected, Offset, Target},
     store::{MessageQuery, StoredMessage},
     stream::{Addition, PendingAppend, StreamError},
 };
-use std::{collections::HashMap, sync::Arc};
-use tokio::sync::MutexGuard;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// What has been done.
 #[derive(Clone, Debug)]
@@ -43,6 +44,45 @@ pub struct Begun {
     position: u64,
     /// What had been done before.
     earlier: Option<Box<MessageView>>,
+}
+
+/// What has come of an attempt.
+enum Tried {
+    Begun(Begun),
+    /// Another node was faster: it has to be decided anew.
+    Moved,
+}
+
+/// What somebody asks for, and what is known of it.
+struct Question<'a> {
+    user: &'a Arc<str>,
+    action: &'a Action,
+    asked: &'a Asked,
+    /// What the tables say,
+    found: HashMap<u64, Known>,
+    /// where what was not in them then is remembered behind this.
+    floor: u64,
+}
+
+/// What was decided.
+enum Stepped {
+    Placed(Step),
+    /// The message was sent before.
+    Sent(Arc<Event>),
+    /// Some of what is not remembered any more was not in the tables when they were asked.
+    Forgotten,
+    /// Another node was faster: the conversation does not end where it was decided on.
+    Moved {
+        from: Offset,
+    },
+}
+
+/// What has its place.
+struct Step {
+    /// `None` where nothing had to be done.
+    pending: Option<PendingAppend>,
+    events: Vec<(Arc<Event>, Offset)>,
+    position: u64,
 }
 
 impl Chat {
@@ -85,8 +125,8 @@ impl Chat {
         name: &ConversationName,
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.conversation(name).await?;
-        self.begin_act(&conversation, user, Action::Send(message), None).await
+        let at_hand = self.at_hand(name).await?;
+        self.begin_act(at_hand, user, Action::Send(message), None).await
     }
 
     /// The first half of [`Chat::send_to`].
@@ -100,8 +140,8 @@ impl Chat {
         message: NewMessage,
     ) -> Result<Begun, ChatError> {
         let action = Action::Send(message);
-        let conversation = self.direct(user, peer, &action).await?;
-        self.begin_act(&conversation, user, action, None).await
+        let at_hand = self.direct(user, peer, &action).await?;
+        self.begin_act(at_hand, user, action, None).await
     }
 
     /// The second half of [`Chat::send`]: waits until the message is durable. Cancel safe.
@@ -129,8 +169,8 @@ impl Chat {
         name: &ConversationName,
         action: Action,
     ) -> Result<Done, ChatError> {
-        let conversation = self.conversation(name).await?;
-        let begun = self.begin_act(&conversation, user, action, None).await?;
+        let at_hand = self.at_hand(name).await?;
+        let begun = self.begin_act(at_hand, user, action, None).await?;
         self.done(begun).await
     }
 
@@ -158,8 +198,8 @@ impl Chat {
         message: &MessageId,
         action: Action,
     ) -> Result<Begun, ChatError> {
-        let conversation = self.conversation(&message.conversation).await?;
-        self.begin_act(&conversation, user, action, Some(message.position)).await
+        let at_hand = self.at_hand(&message.conversation).await?;
+        self.begin_act(at_hand, user, action, Some(message.position)).await
     }
 
     /// The second half: waits until what was done is durable. Cancel safe: it happens, and those whom
@@ -181,6 +221,7 @@ impl Chat {
         if erases {
             // The text is gone everywhere when this is answered.
             self.wait_for_tables(&conversation).await?;
+            self.tell_erased(&conversation).await?;
             // The flusher says this, too, unless it could not know whether what it wrote was taken.
             let low = conversation.live().state.low;
             conversation.channel().set_low(low);
@@ -188,102 +229,149 @@ impl Chat {
         Ok(Done { events, position })
     }
 
+    /// Decides on what is known here. What was refused by that, and what another node was faster with,
+    /// is decided again on what is true then.
     pub(super) async fn begin_act(
         &self,
-        conversation: &Arc<Conversation>,
+        at_hand: AtHand,
         user: &Arc<str>,
         action: Action,
         target: Option<u64>,
     ) -> Result<Begun, ChatError> {
         self.attachments.check(&action)?;
+        let AtHand { mut conversation, mut is_fresh } = at_hand;
         let asked = Asked::of(conversation.name().as_str(), &action, target);
+        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        loop {
+            match self.try_act(&conversation, user, &action, &asked).await {
+                Ok(Tried::Begun(begun)) if is_fresh || begun.pending.is_some() => return Ok(begun),
+                Ok(Tried::Moved) if Instant::now() > until => {
+                    return Err(StreamError::Overloaded.into());
+                }
+                Ok(_) => {}
+                Err(error) if is_fresh || matches!(error, ChatError::Stream(_)) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+            conversation = self.conversation(conversation.name()).await?;
+            is_fresh = true;
+        }
+    }
+
+    async fn try_act(
+        &self,
+        conversation: &Arc<Conversation>,
+        user: &Arc<str>,
+        action: &Action,
+        asked: &Asked,
+    ) -> Result<Tried, ChatError> {
         if matches!(action, Action::Send(_)) {
             self.remember_last(conversation, user).await?;
         }
-        let (turn, facts) = loop {
+        let until = Instant::now() + Duration::from_millis(LOG_PATIENCE_MS);
+        loop {
             let (floor, unknown) = {
                 let live = conversation.live();
-                (live.recent.floor, live.unknown(&asked))
+                (live.recent.floor, live.unknown(asked))
             };
             // Before the turn, which others wait for.
-            if let Some(begun) = self.sent_before(conversation, user, &asked, &action).await? {
-                return Ok(begun);
+            if let Some(begun) = self.sent_before(conversation, user, asked, action).await? {
+                return Ok(Tried::Begun(begun));
             }
             let found = self.known(conversation, &unknown).await?;
+            let question = Question { user, action, asked, found, floor };
             let turn = conversation.turn.lock().await;
-            let live = conversation.live();
-            if live.recent.floor != floor {
-                // Some of what is not remembered any more was not in the tables when they were asked.
-                continue;
+            let stepped = loop {
+                match self.step(conversation, &question).await {
+                    // What the other node has done is taken up by now.
+                    Ok(Stepped::Moved { from })
+                        if conversation.live().state.tail != from && Instant::now() < until => {}
+                    stepped => break stepped,
+                }
+            };
+            match stepped {
+                Ok(Stepped::Placed(step)) => {
+                    drop(turn);
+                    return Ok(Tried::Begun(self.begun(conversation, step)));
+                }
+                Ok(Stepped::Sent(event)) => {
+                    let message = MessageView::sent(&event, None);
+                    return earlier(conversation, message, action).map(Tried::Begun);
+                }
+                Ok(Stepped::Moved { .. }) => return Ok(Tried::Moved),
+                Ok(Stepped::Forgotten) => {}
+                Err(error @ ChatError::Stream(_)) => return Err(error),
+                Err(refused) => {
+                    drop(turn);
+                    // It may lean on what is not durable yet.
+                    self.streams.settled().await?;
+                    return Err(refused);
+                }
             }
-            let facts = live.facts(&asked, &found);
-            let repeated = asked.txn.as_ref().and_then(|txn| live.sent(user, txn));
-            drop(live);
-            if let Some(event) = repeated {
-                return earlier(conversation, MessageView::sent(&event, None), &action);
-            }
-            break (turn, facts);
-        };
-        self.step(conversation, turn, user, &action, facts).await
+        }
     }
 
-    /// Decides, and gives what is to happen its place.
+    /// Decides, and gives what is to happen its place. For whoever has the turn.
     async fn step(
         &self,
         conversation: &Arc<Conversation>,
-        turn: MutexGuard<'_, ()>,
-        user: &Arc<str>,
-        action: &Action,
-        facts: Facts,
-    ) -> Result<Begun, ChatError> {
-        let decided = {
+        question: &Question<'_>,
+    ) -> Result<Stepped, ChatError> {
+        let (position, placed) = {
+            // All from one state: what other nodes do comes at any moment.
             let live = conversation.live();
-            let decided = decide(&live.state, user, action, &facts, self.clock.now_ms());
-            decided.map(|steps| (live.state.position(), live.place(steps)))
-        };
-        let (position, placed) = match decided {
-            Ok(decided) => decided,
-            Err(refused) => {
-                drop(turn);
-                // It may lean on what is not durable yet.
-                self.streams.settled().await?;
-                return Err(refused);
+            let Question { user, action, asked, found, floor } = question;
+            if live.recent.floor != *floor {
+                return Ok(Stepped::Forgotten);
             }
+            if let Some(event) = asked.txn.as_ref().and_then(|txn| live.sent(user, txn)) {
+                return Ok(Stepped::Sent(event));
+            }
+            let facts = live.facts(asked, found);
+            let steps = decide(&live.state, user, action, &facts, self.clock.now_ms())?;
+            (live.state.position(), live.place(steps))
         };
-        let begun = |pending, events: Vec<(Arc<Event>, Offset)>| Begun {
-            conversation: conversation.clone(),
-            pending,
-            position: events.last().map_or(position, |(event, _)| event.position),
-            events,
-            earlier: None,
-        };
-        if placed.events.is_empty() {
-            return Ok(begun(None, placed.events));
+        let Placed { events, records, at } = placed;
+        let position = events.last().map_or(position, |(event, _)| event.position);
+        if events.is_empty() {
+            return Ok(Stepped::Placed(Step { pending: None, events, position }));
         }
-        let closes = placed.events.iter().any(|(event, _)| event.kind == Kind::Closed);
+        let closes = events.iter().any(|(event, _)| event.kind == Kind::Closed);
         let addition = Addition {
-            records: placed.records,
-            at: Some(Expected::Exact(placed.at)),
+            records,
+            at: Some(Expected::Exact(at)),
             close: closes.then_some(CloseReason::Finished),
             ..Addition::default()
         };
         let pending = self.streams.begin_append(conversation.channel(), addition).await?;
         if !pending.is_accepted() {
+            if self.others.is_some() {
+                return Ok(Stepped::Moved { from: at });
+            }
             self.streams.appended(pending).await?;
             return Err(StreamError::Replaced.into());
         }
-        // Nothing is waited for between this and the append, so both have happened or neither.
-        if conversation.live().apply(&placed.events, &facts) {
+        // Nothing is waited for between this and the append, so both have happened or neither. Where
+        // there are other nodes, it was taken up before anybody could see it, as what they do is.
+        if self.others.is_none() && conversation.live().apply(&events) {
             // Those who have read everything have to learn that this was the end.
             conversation.channel().wake();
         }
-        placed.events.iter().for_each(|(event, _)| self.note_growth(event));
-        drop(turn);
-        self.announce(conversation.name(), Live::joined(&placed.events));
-        if conversation.remembers_much() {
-            conversation.forget_stored();
+        events.iter().for_each(|(event, _)| self.note_growth(event));
+        Ok(Stepped::Placed(Step { pending: Some(pending), events, position }))
+    }
+
+    fn begun(&self, conversation: &Arc<Conversation>, step: Step) -> Begun {
+        let Step { pending, events, position } = step;
+        if self.others.is_none() && pending.is_some() {
+            let joined = Live::joined(events.iter().map(|(event, _)| event));
+            self.announce(conversation.name(), joined);
+            if conversation.remembers_much() {
+                conversation.forget_stored();
+            }
         }
-        Ok(begun(Some(pending), placed.events))
+        Begun { conversation: conversation.clone(), pending, events, position, earlier: None }
     }
 
     /// Where members have to wait between two messages: finds out when `user` sent the last one, if

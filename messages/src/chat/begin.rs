@@ -2,7 +2,7 @@
 
 use super::{
     Chat, ChatError,
-    conversation::{Conversation, Live},
+    conversation::{AtHand, Conversation, Live},
     decide::{Action, Facts, decide, found, found_direct},
     event::{Event, Kind},
     hub::Notice,
@@ -71,6 +71,7 @@ impl Chat {
                 Event { kind, conversation: state.name.clone(), position: 1, source, created };
             let body = serde_json::to_vec(&event)
                 .map_err(|error| ChatError::Invalid(error.to_string()))?;
+            let loading = self.others.as_ref().map(|others| others.load(&name));
             let new = NewStream {
                 body: body.into(),
                 ..NewStream::empty(name.stream()?, "application/json")
@@ -81,10 +82,19 @@ impl Chat {
                 Err(error) => return Err(error.into()),
             };
             let mut conversation = Conversation::new(name.clone(), ensured.channel.clone(), state);
-            let events = [(Arc::new(event), ensured.status.tail)];
-            conversation.take_up_first(&events);
-            self.announce(&name, Live::joined(&events));
-            Ok::<_, ChatError>(begun.insert(Arc::new(conversation)).clone())
+            let conversation = if let Some(loading) = loading {
+                // Whatever has happened since is there, too.
+                match loading.finish(conversation) {
+                    Some(conversation) => conversation,
+                    None => self.load(&name).await?,
+                }
+            } else {
+                let events = [(Arc::new(event), ensured.status.tail)];
+                conversation.take_up_first(&events);
+                self.announce(&name, Live::joined(events.iter().map(|(event, _)| event)));
+                Arc::new(conversation)
+            };
+            Ok::<_, ChatError>(begun.insert(conversation).clone())
         });
         let found = found.await.map(drop);
         drop(cell);
@@ -119,11 +129,11 @@ impl Chat {
         user: &Arc<str>,
         peer: &str,
         action: &Action,
-    ) -> Result<Arc<Conversation>, ChatError> {
+    ) -> Result<AtHand, ChatError> {
         self.attachments.check(action)?;
         let peer: Arc<str> = name::user(peer)?.into();
         let name = ConversationName::direct(user, &peer);
-        match self.conversation(&name).await {
+        match self.at_hand(&name).await {
             Err(ChatError::NotFound) => {}
             found => return found,
         }
@@ -131,8 +141,8 @@ impl Chat {
         let state = State::begun(name.text().clone(), &kind, user, now_ms);
         drop(decide(&state, user, action, &Facts::default(), now_ms)?);
         match self.begin(name.clone(), user, kind).await? {
-            Some(conversation) => Ok(conversation),
-            None => self.conversation(&name).await,
+            Some(conversation) => Ok(AtHand::fresh(conversation)),
+            None => self.conversation(&name).await.map(AtHand::fresh),
         }
     }
 }

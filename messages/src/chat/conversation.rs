@@ -3,15 +3,16 @@
 use super::{
     ChatError,
     decide::{Action, Facts, Known, Step, is_txn, message_of},
-    event::{Event, Extra, Kind, Message},
+    event::{Event, Kind},
     hub::Mailbox,
     name::ConversationName,
-    state::{Person, State},
+    recent::Recent,
+    state::{Marks, Person, State},
     view::ReceiptView,
 };
 use crate::{
     channel::Channel,
-    limits::{EPHEMERAL_MEMBERS_MAX, RECENT_MESSAGES_MAX},
+    limits::{EARLY_MARKS_MAX, EPHEMERAL_MEMBERS_MAX},
     model::{Offset, Records},
     stream::Reach,
 };
@@ -45,17 +46,11 @@ pub(super) struct Live {
     pub recent: Recent,
     /// How far those who read may go, for as long as they take part.
     reaches: HashMap<Arc<str>, Arc<Reach>>,
-}
-
-/// What the tables may not say yet of messages. The first of an earlier time are forgotten when they do.
-#[derive(Default)]
-pub(super) struct Recent {
-    /// The tables say everything up to this position.
-    pub floor: u64,
-    /// Messages that have changed since, and the position at which they did last.
-    messages: HashMap<u64, (u64, Known)>,
-    /// Messages by what their senders call them.
-    txns: HashMap<(Arc<str>, String), Arc<Event>>,
+    /// How far users are who have not come in yet as far as this node knows: another one was faster to
+    /// tell of their marks.
+    early: HashMap<Arc<str>, Marks>,
+    /// What happens is not taken up here any more.
+    is_retired: bool,
 }
 
 /// The messages that an action speaks of.
@@ -87,6 +82,26 @@ impl Asked {
     }
 }
 
+/// A conversation that somebody wants to do something with.
+pub(super) struct AtHand {
+    pub conversation: Arc<Conversation>,
+    /// It is as it was when it was asked for, or later; otherwise another node may know more.
+    pub is_fresh: bool,
+}
+
+impl AtHand {
+    pub fn fresh(conversation: Arc<Conversation>) -> Self {
+        Self { conversation, is_fresh: true }
+    }
+}
+
+/// An event in its place, as it comes out of the stream.
+pub(super) struct Placing {
+    pub event: Arc<Event>,
+    pub from: Offset,
+    pub end: Offset,
+}
+
 /// Events with their places, as they go into the stream.
 pub(super) struct Placed {
     pub events: Vec<(Arc<Event>, Offset)>,
@@ -97,20 +112,63 @@ pub(super) struct Placed {
 impl Conversation {
     /// In `state`, which is that of the tables too.
     pub(super) fn new(name: ConversationName, channel: Arc<Channel>, state: State) -> Self {
-        let recent = Recent { floor: state.position(), ..Recent::default() };
+        let recent = Recent::new(state.position());
+        let (reaches, early) = (HashMap::new(), HashMap::new());
         Self {
             name,
             channel,
             turn: tokio::sync::Mutex::new(()),
-            live: Mutex::new(Live { state, recent, reaches: HashMap::new() }),
+            live: Mutex::new(Live { state, recent, reaches, early, is_retired: false }),
             watchers: Mutex::default(),
         }
+    }
+
+    /// Takes up records that come next in the stream, or are here already.
+    pub(super) fn take_up(&self, events: &[Placing], end: Offset) {
+        let mut live = self.live();
+        for Placing { event, from, end } in events {
+            if end.bytes > live.state.tail.bytes {
+                live.state.tail = *from;
+                let _ = live.apply(&[(event.clone(), *end)]);
+            }
+        }
+        // Records that could not be understood are no events, but have their places.
+        if end.bytes > live.state.tail.bytes {
+            live.state.tail = end;
+        }
+        if live.recent.is_long() {
+            live.recent.forget(self.channel.stored().records);
+        }
+    }
+
+    /// As [`Conversation::take_up`], where the tables may say some of it already: then it is said again,
+    /// which changes nothing once the last of it is said.
+    pub(super) fn take_up_early(&self, events: &[Placing], end: Offset) {
+        let from = events.first().map(|first| first.from);
+        if let Some(from) = from {
+            self.live().state.tail = from;
+        }
+        self.take_up(events, end);
+    }
+
+    /// Nothing is taken up here any more: nobody may read on under what this says.
+    pub(super) fn retire(&self) {
+        let mut live = self.live();
+        live.is_retired = true;
+        live.end_all_reaches();
+        drop(live);
+        self.channel.wake();
+    }
+
+    /// See [`Conversation::retire`].
+    pub(super) fn is_retired(&self) -> bool {
+        self.live().is_retired
     }
 
     /// Takes up what it begins with.
     pub(super) fn take_up_first(&mut self, events: &[(Arc<Event>, Offset)]) {
         let live = self.live.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = live.apply(events, &Facts::default());
+        let _ = live.apply(events);
     }
 
     /// Its name.
@@ -221,24 +279,21 @@ impl Conversation {
 
     /// Whether more is remembered than should be.
     pub(super) fn remembers_much(&self) -> bool {
-        self.live().recent.messages.len() > RECENT_MESSAGES_MAX
+        self.live().recent.is_long()
     }
 }
 
 impl Live {
     /// Those of `asked` of which nothing is known here.
     pub fn unknown(&self, asked: &Asked) -> Vec<u64> {
-        let is_unknown = |position: &u64| !self.recent.messages.contains_key(position);
-        // What is behind the floor and unknown is no message.
-        asked.positions().filter(is_unknown).filter(|at| *at <= self.recent.floor).collect()
+        asked.positions().filter(|position| self.recent.is_unknown(*position)).collect()
     }
 
     /// What is known of the messages that were asked for, here and in what was `found` in the tables.
     pub fn facts(&self, asked: &Asked, found: &HashMap<u64, Known>) -> Facts {
         let known = |position: Option<u64>| {
             let position = position?;
-            let recent = self.recent.messages.get(&position).map(|(_, known)| known);
-            recent.or_else(|| found.get(&position)).cloned()
+            self.recent.known(position, found.get(&position))
         };
         Facts {
             target: known(asked.target),
@@ -249,7 +304,7 @@ impl Live {
 
     /// The message that `user` has sent as `txn` not long ago.
     pub fn sent(&self, user: &Arc<str>, txn: &str) -> Option<Arc<Event>> {
-        self.recent.txns.get(&(user.clone(), txn.to_owned())).cloned()
+        self.recent.sent(user, txn)
     }
 
     /// Gives events their places behind what there is.
@@ -273,16 +328,44 @@ impl Live {
         Placed { events, records: Records::messages(&lengths, body.into()), at }
     }
 
-    /// Takes up events that have their places in the stream. `facts` are what they were decided by.
-    /// Returns whether anybody may read no further.
-    pub fn apply(&mut self, events: &[(Arc<Event>, Offset)], facts: &Facts) -> bool {
+    /// Takes up events that have their places in the stream. Returns whether anybody may read no
+    /// further.
+    pub fn apply(&mut self, events: &[(Arc<Event>, Offset)]) -> bool {
         let mut ended = false;
         for (event, end) in events {
             self.state.apply(event, *end);
-            self.recent.note(event, facts.target.as_ref());
+            self.recent.note(event);
             ended |= self.end_reaches(event, *end);
         }
+        if !self.early.is_empty() {
+            let people = &mut self.state.people;
+            self.early.retain(|user, marks| match people.get_mut(user) {
+                Some(person) => {
+                    person.marks.take_up(marks);
+                    false
+                }
+                None => true,
+            });
+        }
         ended
+    }
+
+    /// `user` is at least this far. Returns whether they are known here.
+    pub fn take_up_marks(&mut self, user: &Arc<str>, marks: &Marks) -> bool {
+        if let Some(person) = self.state.people.get_mut(user) {
+            person.marks.take_up(marks);
+            return true;
+        }
+        if self.early.len() < EARLY_MARKS_MAX {
+            self.early.entry(user.clone()).or_default().take_up(marks);
+        }
+        false
+    }
+
+    /// Nobody may read any further under what this says.
+    pub fn end_all_reaches(&mut self) {
+        let end = self.state.tail;
+        self.reaches.drain().for_each(|(_, reach)| reach.end(end));
     }
 
     fn end_reaches(&mut self, event: &Event, end: Offset) -> bool {
@@ -298,9 +381,9 @@ impl Live {
     }
 
     /// Users who have come in by `events`.
-    pub fn joined(events: &[(Arc<Event>, Offset)]) -> Vec<Arc<str>> {
+    pub fn joined<'a>(events: impl Iterator<Item = &'a Arc<Event>>) -> Vec<Arc<str>> {
         let mut joined = Vec::new();
-        for (event, _) in events {
+        for event in events {
             match &event.kind {
                 Kind::Join { user, .. } | Kind::Invite { user, .. } => joined.push(user.clone()),
                 Kind::Conversation { participants, .. } => {
@@ -310,74 +393,5 @@ impl Live {
             }
         }
         joined
-    }
-}
-
-impl Recent {
-    fn note(&mut self, event: &Arc<Event>, target: Option<&Known>) {
-        let at = event.position;
-        match &event.kind {
-            Kind::Message(message) => {
-                self.messages.insert(at, (at, known(event, message)));
-                if let Some(txn) = &message.txn {
-                    self.txns.insert((event.source.clone(), txn.clone()), event.clone());
-                }
-            }
-            Kind::Edit(edit) => self.change(at, edit.target, target, |known| known.rev = edit.rev),
-            Kind::Delete { target: position, .. } => {
-                self.change(at, *position, target, |known| known.deleted = true);
-                self.erase(*position);
-            }
-            Kind::Finish { target: position, .. } => {
-                self.change(at, *position, target, |known| known.streaming = false);
-            }
-            _ => {}
-        }
-    }
-
-    fn change(
-        &mut self,
-        at: u64,
-        position: u64,
-        target: Option<&Known>,
-        change: impl FnOnce(&mut Known),
-    ) {
-        let Some(target) = target.filter(|target| target.position == position) else { return };
-        let entry = self.messages.entry(position).or_insert_with(|| (at, target.clone()));
-        entry.0 = at;
-        change(&mut entry.1);
-    }
-
-    /// Whoever sends a message again that is deleted learns that it was sent, not what it said.
-    fn erase(&mut self, position: u64) {
-        for sent in self.txns.values_mut().filter(|sent| sent.position == position) {
-            let mut erased = Event::clone(sent);
-            if let Kind::Message(message) = &mut erased.kind {
-                (message.text, message.extra) = (None, Extra::default());
-            }
-            *sent = Arc::new(erased);
-        }
-    }
-
-    fn forget(&mut self, stored: u64) {
-        if stored <= self.floor {
-            return;
-        }
-        self.floor = stored;
-        self.messages.retain(|_, (at, _)| *at > stored);
-        self.txns.retain(|_, event| event.position > stored);
-    }
-}
-
-/// What is known of a message that was just sent.
-pub(super) fn known(event: &Event, message: &Message) -> Known {
-    Known {
-        position: event.position,
-        source: event.source.clone(),
-        rev: 0,
-        counted: message.counts(),
-        in_thread: message.thread.is_some(),
-        deleted: false,
-        streaming: message.streaming,
     }
 }

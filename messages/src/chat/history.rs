@@ -5,6 +5,7 @@ use super::{
     conversation::Conversation,
     decide::message_of,
     name::{ConversationName, MessageId},
+    others::Letter,
     role::Permission,
     state::Person,
     view::{ConversationView, MessageView, ReactorView, ReportView, RevisionView, UnreadView},
@@ -64,15 +65,6 @@ pub(super) struct Seen {
     since: u64,
     /// They see what comes behind this.
     visible_from: u64,
-}
-
-impl Seen {
-    /// Whether they still take part, as they did when reading began. Only then they are shown what was
-    /// read.
-    fn check(&self, user: &str) -> Result<(), ChatError> {
-        let person = self.conversation.member(user)?;
-        if person.since == self.since { Ok(()) } else { Err(ChatError::NotAParticipant) }
-    }
 }
 
 /// Messages that are read in parts, so that large ones are not too many at once.
@@ -213,6 +205,17 @@ impl Chat {
         Ok(Seen { conversation, since, visible_from: visible_from.records })
     }
 
+    /// Whether `user` still takes part, as they did when reading began. Only then they are shown what
+    /// was read: the tables may say what came behind their leaving.
+    async fn check(&self, seen: &Seen, user: &str) -> Result<(), ChatError> {
+        let conversation = match &self.others {
+            Some(_) => &self.conversation(seen.conversation.name()).await?,
+            None => &seen.conversation,
+        };
+        let person = conversation.member(user)?;
+        if person.since == seen.since { Ok(()) } else { Err(ChatError::NotAParticipant) }
+    }
+
     /// A message, for somebody who may see it.
     pub(super) async fn seen_message(
         &self,
@@ -221,7 +224,7 @@ impl Chat {
     ) -> Result<(Seen, StoredMessage), ChatError> {
         let seen = self.seen(user, &id.conversation).await?;
         let found = self.store.message(&id.target()).await?;
-        seen.check(user)?;
+        self.check(&seen, user).await?;
         let found = found.filter(|_| id.position > seen.visible_from);
         Ok((seen, found.ok_or(ChatError::NoMessage)?))
     }
@@ -243,7 +246,7 @@ impl Chat {
             Some(around) => self.around(query, around).await?,
         };
         let views = self.with_reactions(user, found).await?;
-        seen.check(user)?;
+        self.check(&seen, user).await?;
         Ok(views)
     }
 
@@ -340,7 +343,7 @@ impl Chat {
     ) -> Result<Vec<RevisionView>, ChatError> {
         let (seen, _) = self.seen_message(user, id).await?;
         let revisions = self.store.revisions(&id.target()).await?;
-        seen.check(user)?;
+        self.check(&seen, user).await?;
         Ok(revisions.into_iter().map(RevisionView::from).collect())
     }
 
@@ -355,7 +358,7 @@ impl Chat {
     ) -> Result<Vec<ReactorView>, ChatError> {
         let (seen, _) = self.seen_message(user, id).await?;
         let reactors = self.store.reactors(&id.target(), REACTORS_MAX).await?;
-        seen.check(user)?;
+        self.check(&seen, user).await?;
         Ok(reactors.into_iter().map(ReactorView::from).collect())
     }
 
@@ -370,7 +373,7 @@ impl Chat {
     ) -> Result<Vec<MessageView>, ChatError> {
         let seen = self.seen(user, name).await?;
         let mut found = self.store.pinned(name.as_str()).await?;
-        seen.check(user)?;
+        self.check(&seen, user).await?;
         found.retain(|message| message.target.position > seen.visible_from);
         self.with_reactions(user, found).await
     }
@@ -417,6 +420,16 @@ impl Chat {
         self.with_reactions(user, found).await
     }
 
+    /// What is gone from the tables is gone from the memory of this node, too, and soon from that of all
+    /// others.
+    pub(super) async fn tell_erased(&self, conversation: &Conversation) -> Result<(), ChatError> {
+        let Some(others) = &self.others else { return Ok(()) };
+        others.shared.look_now(conversation.channel().name()).await?;
+        let conversation = conversation.name().text().clone();
+        others.post.send(Letter::Erased { conversation });
+        Ok(())
+    }
+
     /// Complains about a message.
     ///
     /// # Errors
@@ -445,16 +458,16 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<Vec<ReportView>, ChatError> {
         let conversation = self.conversation(name).await?;
-        let check = || {
+        let check = |conversation: &Conversation| {
             let live = conversation.live();
             let person = live.state.insider(user)?;
             let may = live.state.may(person, Permission::Reports);
             if may { Ok(()) } else { Err(ChatError::Forbidden(Permission::Reports)) }
         };
-        check()?;
+        check(&conversation)?;
         self.wait_for_all_tables().await?;
         let reports = self.store.reports(name.as_str(), REPORTS_MAX).await?;
-        check()?;
+        check(&*self.conversation(name).await?)?;
         Ok(reports.into_iter().map(|report| ReportView::of(name, report)).collect())
     }
 }

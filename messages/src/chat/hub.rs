@@ -20,6 +20,8 @@ pub enum Notice {
     Joined(ConversationName),
     /// A frame for its client, as it is.
     Frame(Arc<str>),
+    /// It may have missed some, as [`Letters::has_missed`] says.
+    Missed,
 }
 
 /// Where notices for a socket go. The socket has the other end.
@@ -59,11 +61,22 @@ impl Mailbox {
         &self.user
     }
 
+    pub(super) fn user_text(&self) -> &Arc<str> {
+        &self.user
+    }
+
     /// Tells the socket; where it is full, that it misses something.
     pub fn send(&self, notice: Notice) {
         if self.notices.try_send(notice).is_err() {
             self.missed.store(true, Ordering::Release);
         }
+    }
+
+    /// Tells the socket that there may have been something that it was not told.
+    pub(super) fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+        // One that is full says so by itself.
+        let _ = self.notices.try_send(Notice::Missed);
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -86,37 +99,103 @@ pub(super) struct Hub {
 #[derive(Default)]
 struct Presence {
     sockets: Vec<Mailbox>,
+    /// Other nodes where they have sockets.
+    elsewhere: Vec<u32>,
     /// Sockets that want to know whether this user is there.
     watchers: Vec<Mailbox>,
     /// When the last socket went, in milliseconds since 1970.
     last_seen: Option<u64>,
 }
 
+impl Presence {
+    fn is_online(&self) -> bool {
+        !self.sockets.is_empty() || !self.elsewhere.is_empty()
+    }
+
+    /// What it is for them to get their first socket here, or to have lost the last.
+    fn change(&self) -> Change {
+        match (self.sockets.is_empty(), self.elsewhere.is_empty()) {
+            (false, _) => Change::None,
+            (true, false) => Change::Here,
+            (true, true) => Change::Everywhere,
+        }
+    }
+}
+
+/// What has changed when a socket opens or closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Its user has others here.
+    None,
+    /// It is the only one here, but there are others elsewhere.
+    Here,
+    /// It is the only one.
+    Everywhere,
+}
+
 impl Hub {
-    /// A socket of `user` opens. Says whether it is their first.
-    pub fn open(&self, user: &Arc<str>) -> (Mailbox, Letters, bool) {
+    /// A socket of `user` opens.
+    pub fn open(&self, user: &Arc<str>) -> (Mailbox, Letters, Change) {
         let (sender, receiver) = mpsc::channel(MAILBOX_NOTICES_MAX);
         let missed = Arc::new(AtomicBool::new(false));
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Mailbox { id, user: user.clone(), notices: sender, missed: missed.clone() };
         let mut presence = self.users.entry(user.clone()).or_default();
+        let change = presence.change();
         presence.sockets.push(mailbox.clone());
-        let is_first = presence.sockets.len() == 1;
         drop(presence);
-        (mailbox, Letters { notices: receiver, missed }, is_first)
+        (mailbox, Letters { notices: receiver, missed }, change)
     }
 
-    /// It closes at `now_ms`. Says whether it was the last of its user.
-    pub fn close(&self, mailbox: &Mailbox, watched: &HashSet<Arc<str>>, now_ms: u64) -> bool {
+    /// It closes at `now_ms`.
+    pub fn close(&self, mailbox: &Mailbox, watched: &HashSet<Arc<str>>, now_ms: u64) -> Change {
         self.watch(mailbox, watched, &HashSet::new());
-        let Some(mut presence) = self.users.get_mut(&mailbox.user) else { return false };
+        let Some(mut presence) = self.users.get_mut(&mailbox.user) else { return Change::None };
         presence.sockets.retain(|known| !known.is_same(mailbox));
-        let is_last = presence.sockets.is_empty();
-        if is_last {
+        if presence.sockets.is_empty() {
             presence.last_seen = Some(now_ms);
         }
-        drop(presence);
-        is_last
+        presence.change()
+    }
+
+    /// Whether `user` has sockets on another node, and when the last there went. Returns whether they
+    /// have come or gone by that.
+    pub fn set_elsewhere(
+        &self,
+        user: &Arc<str>,
+        node: u32,
+        online: bool,
+        last_seen: Option<u64>,
+    ) -> bool {
+        if !online && !self.users.contains_key(user) {
+            return false;
+        }
+        let mut presence = self.users.entry(user.clone()).or_default();
+        let before = presence.is_online();
+        presence.elsewhere.retain(|known| *known != node);
+        if online {
+            presence.elsewhere.push(node);
+        }
+        presence.last_seen = presence.last_seen.max(last_seen);
+        presence.is_online() != before
+    }
+
+    /// Whether `user` has sockets on this node, and when the last went.
+    pub fn here(&self, user: &str) -> (bool, Option<u64>) {
+        self.users
+            .get(user)
+            .map_or((false, None), |known| (!known.sockets.is_empty(), known.last_seen))
+    }
+
+    /// Those who have.
+    pub fn users_here(&self) -> Vec<Arc<str>> {
+        let here = self.users.iter().filter(|known| !known.sockets.is_empty());
+        here.map(|known| known.key().clone()).collect()
+    }
+
+    /// All sockets of this node.
+    pub fn mailboxes(&self) -> Vec<Mailbox> {
+        self.users.iter().flat_map(|known| known.sockets.clone()).collect()
     }
 
     /// Tells all sockets of `user`.
@@ -135,9 +214,7 @@ impl Hub {
 
     /// Whether `user` is there, and when they last were.
     pub fn presence(&self, user: &str) -> (bool, Option<u64>) {
-        self.users
-            .get(user)
-            .map_or((false, None), |known| (!known.sockets.is_empty(), known.last_seen))
+        self.users.get(user).map_or((false, None), |known| (known.is_online(), known.last_seen))
     }
 
     /// `mailbox` watches `now` instead of `before`.
@@ -156,7 +233,7 @@ impl Hub {
     pub fn sweep(&self, before_ms: u64) {
         self.users.retain(|_, presence| {
             presence.watchers.retain(|watcher| !watcher.is_closed());
-            let quiet = presence.sockets.is_empty() && presence.watchers.is_empty();
+            let quiet = !presence.is_online() && presence.watchers.is_empty();
             !quiet || presence.last_seen.is_some_and(|ms| ms > before_ms)
         });
     }

@@ -95,6 +95,7 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<Vec<ReceiptView>, ChatError> {
         let conversation = self.conversation(name).await?;
+        self.take_up_marks().await?;
         conversation.member(user)?;
         let mut receipts: Vec<ReceiptView> = conversation
             .live()
@@ -117,6 +118,7 @@ impl Chat {
         message: &MessageId,
     ) -> Result<Vec<MessageReceiptView>, ChatError> {
         let (seen, found) = self.seen_message(user, message).await?;
+        self.take_up_marks().await?;
         let conversation = seen.conversation;
         if found.source != user {
             return Err(ChatError::NotYours);

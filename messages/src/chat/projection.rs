@@ -43,7 +43,10 @@ impl Project for Projection {
 }
 
 /// Every record of `chunk` that can be understood, with its place, its beginning and its end.
-fn each<T: DeserializeOwned>(chunk: &Chunk, mut take: impl FnMut(T, Place, Offset, Offset)) {
+pub(super) fn each<T: DeserializeOwned>(
+    chunk: &Chunk,
+    mut take: impl FnMut(T, Place, Offset, Offset),
+) {
     let mut from = chunk.at;
     for end in chunk.ends() {
         let (at, bytes) = (from.bytes - chunk.at.bytes, end.bytes - from.bytes);

@@ -172,6 +172,8 @@ impl Receipts {
         let mut all_well = true;
         for part in marks.chunks(RECEIPTS_AT_ONCE_MAX) {
             match self.write(part).await {
+                // Several nodes take up what is in the stream, also what is their own.
+                Ok(()) if self.streams.shared().is_some() => {}
                 Ok(()) => take_up(part),
                 Err(error) => {
                     tracing::warn!(%error, marks = part.len(), "marks of readers are lost");
@@ -232,6 +234,17 @@ impl Receipts {
         let records = Records::messages(&lengths, body.into());
         let addition = Addition { records, ..Addition::default() };
         self.streams.append_patiently(&channel, addition).await?;
+        Ok(())
+    }
+}
+
+impl super::Chat {
+    /// Takes up how far readers on other nodes are.
+    pub(super) async fn take_up_marks(&self) -> Result<(), ChatError> {
+        if let Some(others) = &self.others {
+            let name = StreamName::of_chat(RECEIPTS).map_err(|_| ChatError::BadName)?;
+            others.shared.look_now(&name).await?;
+        }
         Ok(())
     }
 }

@@ -3,8 +3,9 @@
 use super::{
     Chat, ChatError,
     conversation::Conversation,
-    hub::{Letters, Mailbox, Notice},
+    hub::{Change, Letters, Mailbox, Notice},
     name::ConversationName,
+    others::Letter,
 };
 use crate::{
     limits::{EPHEMERAL_MEMBERS_MAX, PRESENCE_WATCHERS_MAX, TYPING_MS},
@@ -61,15 +62,22 @@ fn text(frame: &impl Serialize) -> Arc<str> {
 impl Chat {
     /// Takes a place for a socket of `user`.
     pub fn sit_down(self: &Arc<Self>, user: &Arc<str>) -> (Seat, Letters) {
-        let (mailbox, letters, is_first) = self.hub.open(user);
-        if is_first {
-            self.tell_presence(user);
-        }
+        let (mailbox, letters, change) = self.hub.open(user);
+        self.presence_changed(user, change);
         let (chat, watched) = (self.clone(), HashSet::new());
         (Seat { chat, mailbox, watched, conversations: HashMap::new() }, letters)
     }
 
-    fn tell_presence(&self, user: &str) {
+    fn presence_changed(&self, user: &Arc<str>, change: Change) {
+        if change == Change::Everywhere {
+            self.tell_presence(user);
+        }
+        if let Some(others) = self.others.as_ref().filter(|_| change != Change::None) {
+            others.post.changed(user);
+        }
+    }
+
+    pub(super) fn tell_presence(&self, user: &str) {
         self.hub.tell_watchers(user, &Notice::Frame(self.presence_frame(user)));
     }
 
@@ -88,8 +96,14 @@ impl Chat {
         user: &Arc<str>,
         name: &ConversationName,
     ) -> Result<Readable, ChatError> {
-        let conversation = self.conversation(name).await?;
-        let reach = conversation.reach(user);
+        let (conversation, reach) = loop {
+            let conversation = self.conversation(name).await?;
+            let reach = conversation.reach(user);
+            // Of one that is retired nobody would say where it ends.
+            if !conversation.is_retired() {
+                break (conversation, reach);
+            }
+        };
         // It may lean on what is not durable yet.
         self.streams.settled().await?;
         let (reach, from) = reach?;
@@ -109,17 +123,11 @@ impl Chat {
         let conversation = self.conversation(name).await?;
         conversation.member(user)?;
         if conversation.live().state.people.len() <= EPHEMERAL_MEMBERS_MAX {
-            let conversation_name = conversation.name().as_str();
-            let for_ms = if on { TYPING_MS } else { 0 };
-            let (kind, on_frame) = ("typing", on);
-            let frame = TypingFrame {
-                r#type: kind,
-                conversation: conversation_name,
-                user,
-                on: on_frame,
-                for_ms,
-            };
-            conversation.tell(&text(&frame), Some(user));
+            conversation.tell_typing(user, on);
+            if let Some(others) = &self.others {
+                let (conversation, user) = (name.text().clone(), user.into());
+                others.post.send(Letter::Typing { conversation, user, on });
+            }
         }
         Ok(())
     }
@@ -134,6 +142,18 @@ impl Chat {
         }
         self.wait_for_all_tables().await?;
         Ok(self.store.acquainted(user, users).await?)
+    }
+}
+
+impl Conversation {
+    /// Tells those who watch that `user` types, or no more.
+    pub(super) fn tell_typing(&self, user: &str, on: bool) {
+        if self.is_watched() {
+            let (kind, conversation) = ("typing", self.name().as_str());
+            let for_ms = if on { TYPING_MS } else { 0 };
+            let frame = TypingFrame { r#type: kind, conversation, user, on, for_ms };
+            self.tell(&text(&frame), Some(user));
+        }
     }
 }
 
@@ -192,8 +212,7 @@ impl Drop for Seat {
             conversation.unwatch(&self.mailbox);
         }
         let now_ms = self.chat.clock.now_ms();
-        if self.chat.hub.close(&self.mailbox, &self.watched, now_ms) {
-            self.chat.tell_presence(self.mailbox.user());
-        }
+        let change = self.chat.hub.close(&self.mailbox, &self.watched, now_ms);
+        self.chat.presence_changed(self.mailbox.user_text(), change);
     }
 }

@@ -126,7 +126,7 @@ impl Play {
         };
         match &event.kind {
             Kind::Message(message) => {
-                self.messages.push(super::conversation::known(event, message));
+                self.messages.push(super::recent::known(event, message));
             }
             Kind::Edit(edit) => known(&mut self.messages, edit.target, |known| known.rev += 1),
             Kind::Delete { target, .. } => {

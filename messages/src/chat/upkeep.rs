@@ -1,12 +1,12 @@
 //! What is done without anybody asking: old messages go, and messages whose producer is gone end.
 
-use super::{Chat, ChatError, decide::Action, name::ConversationName};
+use super::{Chat, ChatError, conversation::AtHand, decide::Action, name::ConversationName};
 use crate::limits::{
-    RETENTION_CONVERSATIONS_MAX, RETENTION_INTERVAL_MS, RETENTION_STEP_MESSAGES,
+    ORPHAN_MS, RETENTION_CONVERSATIONS_MAX, RETENTION_INTERVAL_MS, RETENTION_STEP_MESSAGES,
     STREAMING_AT_ONCE_MAX, SWEEP_INTERVAL_MS,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Who does what nobody has asked for.
 pub(super) const SERVER: &str = "@server";
@@ -14,6 +14,10 @@ pub(super) const SERVER: &str = "@server";
 impl Chat {
     pub(super) async fn keep_up(self: Arc<Self>) {
         let orphans = async {
+            if self.others.is_some() {
+                // Another node may let them grow.
+                return;
+            }
             // Those that only the journal knows. There is no hurry.
             self.streams.all_stored(false).await;
             self.finish_orphans().await;
@@ -31,6 +35,11 @@ impl Chat {
     }
 
     async fn tidy(&self) {
+        if let Some(others) = &self.others {
+            // Not all nodes at once.
+            let part = u64::from(others.shared.node() % 8);
+            sleep(Duration::from_millis(RETENTION_INTERVAL_MS / 8 * part)).await;
+        }
         let mut ticks = interval(Duration::from_millis(RETENTION_INTERVAL_MS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -44,7 +53,7 @@ impl Chat {
 
     /// Ends messages that grow in the tables and that nobody lets grow, such as those of a server that
     /// is gone.
-    async fn finish_orphans(&self) {
+    pub async fn finish_orphans(&self) {
         if let Err(error) = self.try_finish_orphans().await {
             tracing::warn!(%error, "messages that nobody goes on with cannot be ended now");
         }
@@ -52,8 +61,15 @@ impl Chat {
 
     async fn try_finish_orphans(&self) -> Result<(), ChatError> {
         let server: Arc<str> = SERVER.into();
-        let growing = self.store.streaming(STREAMING_AT_ONCE_MAX).await?;
-        for target in growing.into_iter().filter(|target| !self.growing.contains(target)) {
+        let mut growing = self.store.streaming(STREAMING_AT_ONCE_MAX).await?;
+        growing.retain(|target| !self.growing.contains(target));
+        if let Some(others) = &self.others {
+            let crew = others.crew().await?;
+            growing.retain(|target| crew.has(&target.conversation));
+            let now_ms = self.clock.now_ms();
+            growing = others.elsewhere.orphans(growing, &crew.others(), now_ms, ORPHAN_MS);
+        }
+        for target in growing {
             let name: ConversationName = target.conversation.parse()?;
             if let Err(error) = self.finish_orphan(&name, &server, target.position).await {
                 tracing::warn!(%error, conversation = %name, "a message grows for now");
@@ -70,7 +86,8 @@ impl Chat {
     ) -> Result<(), ChatError> {
         let conversation = self.conversation(name).await?;
         let finish = Action::Finish { interrupted: true };
-        let begun = self.begin_act(&conversation, server, finish, Some(position)).await?;
+        let begun =
+            self.begin_act(AtHand::fresh(conversation), server, finish, Some(position)).await?;
         self.done(begun).await.map(drop)
     }
 
@@ -79,12 +96,17 @@ impl Chat {
     /// # Errors
     /// The store does not answer, or nothing can be appended.
     pub async fn retain(&self) -> Result<(), ChatError> {
+        let crew = match &self.others {
+            Some(others) => Some(others.crew().await?),
+            None => None,
+        };
         let mut after: Arc<str> = "".into();
         loop {
             let names = self.store.retaining(&after, RETENTION_CONVERSATIONS_MAX).await?;
             let Some(last) = names.last() else { return Ok(()) };
             after = last.clone();
-            for name in &names {
+            let ours = |name: &&Arc<str>| crew.as_ref().is_none_or(|crew| crew.has(name));
+            for name in names.iter().filter(ours) {
                 let name: ConversationName = name.parse()?;
                 // One that cannot be tidied must not keep the others from it.
                 loop {
@@ -117,7 +139,8 @@ impl Chat {
         let old = self.store.old_part(name.as_str(), older_ms, keep, limit).await?;
         let Some((low, n)) = old else { return Ok(false) };
         let server: Arc<str> = SERVER.into();
-        let begun = self.begin_act(&conversation, &server, Action::Trim { low, n }, None).await?;
+        let (at_hand, trim) = (AtHand::fresh(conversation), Action::Trim { low, n });
+        let begun = self.begin_act(at_hand, &server, trim, None).await?;
         let done = self.done(begun).await?;
         Ok(!done.events.is_empty())
     }

@@ -8,7 +8,7 @@ use crate::{
     limits::WEBHOOK_NAME_BYTES_MAX,
     model::Offset,
     stream::StreamError,
-    subscription::{Config, Description, Hook, Members, SubscriptionError, Subscriptions},
+    subscription::{Config, Description, Desk, Hook, Members, SubscriptionError},
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -42,13 +42,13 @@ pub struct NewWebhook {
 /// All webhooks of conversations.
 pub struct Webhooks {
     chat: Arc<Chat>,
-    subscriptions: Arc<Subscriptions>,
+    subscriptions: Arc<Desk>,
 }
 
 impl Webhooks {
     /// Those of these conversations, among these subscriptions.
     #[must_use]
-    pub fn new(chat: Arc<Chat>, subscriptions: Arc<Subscriptions>) -> Self {
+    pub fn new(chat: Arc<Chat>, subscriptions: Arc<Desk>) -> Self {
         Self { chat, subscriptions }
     }
 
@@ -68,8 +68,8 @@ impl Webhooks {
         let config = Config::webhook(url, name.stream()?, lease_ttl_ms, description);
         let config = config.map_err(SubscriptionError::from)?;
         let from = self.chat.place(&conversation, user, from).await?;
-        let put = self.subscriptions.put_from(id(&hook)?, config, origin, Some(from));
-        Ok(put.await?)
+        let subscriptions = self.subscriptions.get()?;
+        Ok(subscriptions.put_from(id(&hook)?, config, origin, Some(from)).await?)
     }
 
     /// Those of `user`, or of everybody where the user may manage the conversation.
@@ -84,7 +84,7 @@ impl Webhooks {
     ) -> Result<Vec<Description>, ChatError> {
         let conversation = self.chat.conversation(name).await?;
         let me = conversation.member(user)?;
-        let found = self.subscriptions.hooks(name.to_string(), origin).await?;
+        let found = self.subscriptions.get()?.hooks(name.to_string(), origin).await?;
         let live = conversation.live();
         let manages = live.state.may(&me, Permission::Manage);
         let seen = found.into_iter().filter(|(hook, _)| {
@@ -116,7 +116,7 @@ impl Webhooks {
             hook.since = live.state.member(owner).ok_or(ChatError::NoSuchParticipant)?.since;
             owner.clone_into(&mut hook.owner);
         }
-        Ok(self.subscriptions.get(id(&hook)?, origin).await?)
+        Ok(self.subscriptions.get()?.get(id(&hook)?, origin).await?)
     }
 
     /// Deletes one of the user's; one that is not there is deleted already.
@@ -130,7 +130,7 @@ impl Webhooks {
         called: &str,
     ) -> Result<(), ChatError> {
         let (_, hook) = self.hook(user, name, called).await?;
-        Ok(self.subscriptions.delete(id(&hook)?).await?)
+        Ok(self.subscriptions.get()?.delete(id(&hook)?).await?)
     }
 
     /// Lets one of the user's begin again, or go on, at another place.
@@ -147,8 +147,8 @@ impl Webhooks {
         let (conversation, hook) = self.hook(user, name, called).await?;
         let to = self.chat.place(&conversation, user, to).await?;
         let id = id(&hook)?;
-        self.subscriptions.replay(id.clone(), name.stream()?, to).await?;
-        Ok(self.subscriptions.get(id, origin).await?)
+        self.subscriptions.get()?.replay(id.clone(), name.stream()?, to).await?;
+        Ok(self.subscriptions.get()?.get(id, origin).await?)
     }
 
     /// What `user` calls so in a conversation, whether or not there is one.

@@ -6,6 +6,7 @@ mod content_type;
 mod cors;
 mod credentials;
 mod encoding;
+mod forward;
 mod gate;
 mod health;
 mod hosts;
@@ -30,10 +31,11 @@ pub use tokens::with_signature;
 
 use crate::{
     chat::{Chat, Webhooks},
+    cluster::{Answerer, Forward},
     config::Config,
     production::Productions,
     stream::Streams,
-    subscription::Subscriptions,
+    subscription::Desk,
 };
 use axum::{
     Router,
@@ -72,8 +74,10 @@ pub struct Services {
     pub streams: Arc<Streams>,
     /// The built-in producers.
     pub productions: Arc<Productions>,
-    /// The subscriptions.
-    pub subscriptions: Arc<Subscriptions>,
+    /// The subscriptions, while this node works on them.
+    pub subscriptions: Arc<Desk>,
+    /// On several nodes: who passes on what the one has to answer that works on subscriptions.
+    pub forward: Option<Arc<Forward>>,
     /// The conversations.
     pub chat: Arc<Chat>,
     /// Their webhooks.
@@ -210,6 +214,16 @@ pub fn service(app: App) -> impl HttpService {
     })
 }
 
+/// What answers requests that other nodes have passed on.
+#[must_use]
+pub fn answerer(app: App) -> Answerer {
+    let routes = Arc::new(Routes { router: router(app.clone()), app });
+    Box::new(move |words| {
+        let routes = routes.clone();
+        async move { forward::answer(&routes, words).await }.boxed()
+    })
+}
+
 /// What has handlers.
 #[derive(Clone)]
 struct Routes {
@@ -222,6 +236,16 @@ impl Routes {
         if protocol::is_stream(request.uri().path()) {
             return protocol::serve(self.app.clone(), request).await;
         }
+        if self.app.forward.is_some() && chat::is_of_webhooks(request.uri().path()) {
+            return match chat::forward_webhooks(&self.app, request).await {
+                Ok(request) => self.route(request).await,
+                Err(response) => response,
+            };
+        }
+        self.route(request).await
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response {
         let Ok(response) = self.router.clone().oneshot(request).await;
         response
     }

@@ -9,6 +9,7 @@ mod sql;
 mod sqlite;
 mod statement;
 mod subscriptions;
+mod worker;
 
 pub use chat::{
     ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
@@ -20,6 +21,7 @@ pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,
     SubscriptionWrite,
 };
+pub use worker::WorkerStore;
 
 use crate::model::{Chunk, Flush, StoredStream, StreamId, StreamName};
 use futures::future::BoxFuture;
@@ -72,9 +74,9 @@ pub trait Store: StreamList + SubscriptionStore + Send + Sync {
 }
 
 /// A whole database: streams, subscriptions and chat, of one server or of several nodes.
-pub trait Database: Store + ChatStore + NodeStore {}
+pub trait Database: Store + ChatStore + NodeStore + WorkerStore {}
 
-impl<T: Store + ChatStore + NodeStore> Database for T {}
+impl<T: Store + ChatStore + NodeStore + WorkerStore> Database for T {}
 
 /// What can go wrong with a database.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,9 @@ pub enum StoreError {
     /// A flush of this node was held up for so long that others may have done it meanwhile.
     #[error("this node was held up for too long")]
     TooLate,
+    /// Another node works on subscriptions by now.
+    #[error("another node has taken over the work on subscriptions")]
+    Superseded,
     /// A row that makes no sense.
     #[error("the database holds an invalid row of stream {0:?}: {1}")]
     Corrupt(StreamId, &'static str),

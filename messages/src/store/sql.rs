@@ -99,7 +99,7 @@ pub(super) struct SqlStore<DB: Database> {
     writer: Mutex<Option<DB::Connection>>,
     connect: Connect<DB>,
     /// Others write here, too.
-    shared: bool,
+    pub(super) shared: bool,
     /// The start that was counted last: ours, unless another server has taken over meanwhile.
     start: AtomicU32,
 }

@@ -195,10 +195,7 @@ impl<DB: Run> SubscriptionStore for SqlStore<DB> {
     ) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
             let mut writing = self.begin().await?;
-            let mut found = Vec::with_capacity(saves.len());
-            for save in saves {
-                found.push(write::<DB>(&mut writing.connection, save).await?);
-            }
+            let found = write_all::<DB>(&mut writing.connection, saves).await?;
             writing.commit().await?;
             Ok(found)
         })
@@ -239,6 +236,18 @@ impl<DB: Run> SubscriptionStore for SqlStore<DB> {
             found.ok_or(StoreError::Corrupt(StreamId(0), "no secret"))
         })
     }
+}
+
+/// Takes all of these steps.
+pub(super) async fn write_all<DB: Run>(
+    on: &mut DB::Connection,
+    saves: &[SubscriptionSave],
+) -> Result<Vec<bool>, StoreError> {
+    let mut found = Vec::with_capacity(saves.len());
+    for save in saves {
+        found.push(write::<DB>(on, save).await?);
+    }
+    Ok(found)
 }
 
 /// Takes one step. Returns whether the subscription was there.

@@ -298,7 +298,16 @@ impl Cursor {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable
         })?;
+        // Another node may have stored more than this one has taken up, and has looked at.
+        let end = match &self.streams.shared {
+            Some(_) => end.into_iter().chain([self.channel.durable().bytes]).min(),
+            None => end,
+        };
         let page = page(self.position, end, chunks, self.piece_bytes_max);
+        if let (None, Some(shared)) = (&page, &self.streams.shared) {
+            // It may have removed them, too.
+            shared.look(self.channel.name()).await?;
+        }
         self.page = page.ok_or_else(|| {
             // The rows may have gone with the life of the stream since the channel was asked.
             match self.channel.read(self.position, self.piece_bytes_max) {

@@ -19,7 +19,7 @@ pub use cursor::{AtHand, Cursor, Piece, Reach};
 pub use error::StreamError;
 pub use list::Listed;
 pub use messages::records;
-pub use shared::{Planned, Said, Shared};
+pub use shared::{Foresight, Planned, Said, Shared};
 
 use crate::{
     admission::Over,

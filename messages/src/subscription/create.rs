@@ -122,6 +122,7 @@ impl Subscriptions {
             let subscription = &entry.inner().subscription;
             (subscription.config.clone(), subscription.state.clone())
         };
+        self.begin_to_care(|stream| entry.cares_for(stream)).await?;
         let (mut links, mut sights) = (Vec::new(), Vec::new());
         for stream in &config.streams {
             let end = self.end_of(stream).await?;

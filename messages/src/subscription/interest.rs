@@ -2,17 +2,14 @@
 //! it, so that a change costs what it causes and not what there is.
 
 use super::entry::{Entry, Registry};
-use crate::{
-    limits::INTERESTS_MAX,
-    model::{StreamId, StreamName},
-};
+use crate::{limits::INTERESTS_MAX, model::StreamName};
 use std::{collections::HashMap, sync::Arc};
 
 /// What was found out since the registry changed last.
 #[derive(Default)]
 pub(super) struct Interests {
     version: u64,
-    of: HashMap<StreamId, Arc<Interest>>,
+    of: HashMap<StreamName, Arc<Interest>>,
 }
 
 /// Who cares for a stream.
@@ -31,13 +28,18 @@ impl Interest {
 }
 
 impl Interests {
-    /// Who cares for this life of a stream.
-    pub fn of(&mut self, registry: &Registry, id: StreamId, name: &StreamName) -> Arc<Interest> {
+    /// Who cares for streams of this name.
+    pub fn of(&mut self, registry: &Registry, name: &StreamName) -> Arc<Interest> {
         if self.version != registry.version() || self.of.len() >= INTERESTS_MAX {
             self.version = registry.version();
             self.of.clear();
         }
-        self.of.entry(id).or_insert_with(|| Arc::new(find(registry, name))).clone()
+        if let Some(found) = self.of.get(name) {
+            return found.clone();
+        }
+        let found = Arc::new(find(registry, name));
+        self.of.insert(name.clone(), found.clone());
+        found
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) fn is_before(position: Offset, other: Offset) -> bool {
 pub enum Sight {
     /// This life of it ends here now.
     At(StreamId, Offset),
+    /// As that, and it is known that this was seen later than anything before: on several nodes the
+    /// numbers of lives do not tell.
+    Now(StreamId, Offset),
     /// This life of it is over.
     Gone(StreamId),
 }
@@ -121,7 +124,7 @@ impl Links {
     /// whether anything is different now.
     pub fn see(&mut self, config: &Config, stream: &StreamName, sight: Sight) -> bool {
         let Some(link) = self.all.get(stream).copied() else {
-            let Sight::At(life, tail) = sight else { return false };
+            let (Sight::At(life, tail) | Sight::Now(life, tail)) = sight else { return false };
             if !config.matches(stream) {
                 return false;
             }
@@ -132,7 +135,7 @@ impl Links {
         match sight {
             // News that has been overtaken.
             Sight::At(life, _) if link.life > Some(life) => false,
-            Sight::At(life, tail) if link.life == Some(life) => {
+            Sight::At(life, tail) | Sight::Now(life, tail) if link.life == Some(life) => {
                 let news = is_before(link.tail, tail);
                 if news {
                     self.put(stream.clone(), Link { tail, ..link });
@@ -140,7 +143,7 @@ impl Links {
                 news
             }
             // The name has begun anew, and nothing of it is processed.
-            Sight::At(life, tail) => {
+            Sight::At(life, tail) | Sight::Now(life, tail) => {
                 let link = Link { life: Some(life), acked: Offset::ZERO, tail, ..link };
                 self.change(stream.clone(), link);
                 true
@@ -161,11 +164,14 @@ impl Links {
 
     /// Takes the word of a stream for where it ends although more of it was processed: a crash has
     /// taken back what a weaker durability had let workers see.
-    pub fn cut(&mut self, stream: &StreamName, life: StreamId, tail: Offset) {
-        let Some(link) = self.all.get(stream).copied() else { return };
-        if link.life == Some(life) && is_before(tail, link.acked) {
+    /// Returns whether that is so.
+    pub fn cut(&mut self, stream: &StreamName, life: StreamId, tail: Offset) -> bool {
+        let Some(link) = self.all.get(stream).copied() else { return false };
+        let is_cut = link.life == Some(life) && is_before(tail, link.acked);
+        if is_cut {
             self.change(stream.clone(), Link { acked: tail, tail, ..link });
         }
+        is_cut
     }
 
     fn change(&mut self, stream: StreamName, link: Link) {

@@ -55,6 +55,12 @@ impl Subscriptions {
             })
         })
         .await?;
+        self.at_work(keys);
+        Ok(())
+    }
+
+    /// Everything is loaded: lets requests in.
+    pub(super) fn at_work(&self, keys: Keys) {
         let entries: Vec<Arc<Entry>> = self.registry().entries().cloned().collect();
         for entry in &entries {
             self.schedule(entry, &mut entry.inner());
@@ -64,11 +70,10 @@ impl Subscriptions {
         }
         // Nobody else sets them.
         let _ = self.keys.set(keys);
-        Ok(())
     }
 
     /// Tries until it works.
-    async fn patiently<'a, T>(
+    pub(super) async fn patiently<'a, T>(
         &'a self,
         work: impl Fn() -> BoxFuture<'a, Result<T, LoadError>>,
     ) -> Result<T, SubscriptionError> {
@@ -92,28 +97,31 @@ impl Subscriptions {
     async fn load_stored(&self, first: StreamId) -> Result<(Keys, Vec<Doubt>), LoadError> {
         let keys = self.load_keys().await?;
         let entries = self.load_entries().await?;
-        let doubts = self.load_links(&entries).await?;
-        {
-            let mut registry = self.registry_mut();
-            let old = std::mem::take(&mut *registry);
-            registry.follow(&old);
-            entries.into_values().for_each(|entry| registry.insert(entry));
-            if registry.len() == 0 {
-                self.parts.commits.changes().watch(false);
-            }
-        }
+        let doubts = self.load_links(&entries, &restore).await?;
+        self.register(entries);
         self.compare(first).await?;
         Ok((keys, doubts))
     }
 
-    async fn load_keys(&self) -> Result<Keys, LoadError> {
+    /// Puts these in the place of any others.
+    pub(super) fn register(&self, entries: BTreeMap<String, Arc<Entry>>) {
+        let mut registry = self.registry_mut();
+        let old = std::mem::take(&mut *registry);
+        registry.follow(&old);
+        entries.into_values().for_each(|entry| registry.insert(entry));
+        if registry.len() == 0 {
+            self.parts.commits.changes().watch(false);
+        }
+    }
+
+    pub(super) async fn load_keys(&self) -> Result<Keys, LoadError> {
         let (signing, tokens) = Keys::generate()?;
         let signing = self.parts.store.secret(SIGNING, &signing).await?;
         let tokens = self.parts.store.secret(TOKENS, &tokens).await?;
         Ok(Keys::new(&signing, &tokens)?)
     }
 
-    async fn load_entries(&self) -> Result<BTreeMap<String, Arc<Entry>>, LoadError> {
+    pub(super) async fn load_entries(&self) -> Result<BTreeMap<String, Arc<Entry>>, LoadError> {
         let mut entries = BTreeMap::new();
         for row in self.parts.store.subscriptions().await? {
             let StoredSubscription { id, config, state } = &row;
@@ -133,10 +141,12 @@ impl Subscriptions {
         Ok(entries)
     }
 
-    async fn load_links(
+    /// Goes through all links, and returns those about which `take` has a doubt.
+    pub(super) async fn load_links<T>(
         &self,
         entries: &BTreeMap<String, Arc<Entry>>,
-    ) -> Result<Vec<Doubt>, LoadError> {
+        take: &(dyn Fn(&Arc<Entry>, FoundLink) -> Option<T> + Sync),
+    ) -> Result<Vec<T>, LoadError> {
         let (mut after, mut doubts) = ((String::new(), String::new()), Vec::new());
         loop {
             let store = &self.parts.store;
@@ -145,7 +155,7 @@ impl Subscriptions {
             after = (last.subscription.clone(), last.link.stream.to_string());
             for found in page {
                 if let Some(entry) = entries.get(&found.subscription) {
-                    doubts.extend(restore(entry, found));
+                    doubts.extend(take(entry, found));
                 }
             }
         }

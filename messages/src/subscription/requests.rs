@@ -91,6 +91,7 @@ impl Subscriptions {
             })
             .await?;
             this.registry_mut().changed();
+            this.begin_to_care(|name| ends.iter().any(|(end, _)| end == name)).await?;
             // What has happened before that has not been seen.
             for (stream, _) in ends {
                 if let Some((life, tail)) = this.end_of(&stream).await?
@@ -191,6 +192,7 @@ impl Subscriptions {
             if !this.is_kept(&entry).await? {
                 return Err(SubscriptionError::NotFound);
             }
+            this.catch_up(&entry, &report.acks).await?;
             this.step(&entry, |subscription, at| {
                 check(subscription)?;
                 let (plan, next) = subscription.ack(&fence, &report.acks, report.done, at)?;

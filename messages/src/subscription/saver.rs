@@ -1,5 +1,6 @@
 //! Stores steps, those that come at the same time in one transaction.
 
+use super::Tenure;
 use crate::{
     limits::SUBSCRIPTION_SAVES_MAX,
     store::{Store, SubscriptionSave},
@@ -15,6 +16,8 @@ type Answer = Result<bool, NotSaved>;
 
 pub(super) struct Saver {
     store: Arc<dyn Store>,
+    /// On several nodes: whose steps these are.
+    tenure: Option<Arc<Tenure>>,
     queue: Mutex<Queue>,
 }
 
@@ -25,8 +28,8 @@ struct Queue {
 }
 
 impl Saver {
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, queue: Mutex::default() })
+    pub fn new(store: Arc<dyn Store>, tenure: Option<Arc<Tenure>>) -> Arc<Self> {
+        Arc::new(Self { store, tenure, queue: Mutex::default() })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -60,7 +63,10 @@ impl Saver {
                 return;
             }
             let (saves, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            let saved = self.store.save_subscriptions(&saves).await;
+            let saved = match &self.tenure {
+                Some(tenure) => tenure.save(&saves).await,
+                None => self.store.save_subscriptions(&saves).await,
+            };
             if let Err(error) = &saved {
                 tracing::warn!(%error, steps = saves.len(), "cannot store what subscriptions do");
             }

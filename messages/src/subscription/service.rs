@@ -6,7 +6,8 @@
 
 use super::{
     Due, Keys, LinkChange, Members, Moment, Plan, Sight, Subscription, SubscriptionError,
-    SubscriptionId,
+    SubscriptionId, Tenure,
+    afar::Afar,
     agenda::Agenda,
     entry::{Entry, Inner, Phase, Registry},
     interest::Interests,
@@ -24,7 +25,7 @@ use crate::{
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use tokio::sync::{Semaphore, SetOnce};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,6 +56,7 @@ impl Chance for SystemChance {
 }
 
 /// What subscriptions work with.
+#[derive(Clone)]
 pub struct Parts {
     /// The streams that wake, and those that take wake events.
     pub streams: Arc<Streams>,
@@ -72,6 +74,8 @@ pub struct Parts {
     pub post: Arc<dyn Post>,
     /// Scheme and authority under which everybody reaches this server, when requests do not say.
     pub public_url: Option<String>,
+    /// The time in which this node is the one that works, where there are several.
+    pub tenure: Option<Arc<Tenure>>,
 }
 
 /// All subscriptions of this server.
@@ -86,6 +90,8 @@ pub struct Subscriptions {
     pub(super) tasks: TaskTracker,
     pub(super) deliveries: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
+    /// Where there are several nodes.
+    pub(super) afar: Option<Arc<Afar>>,
 }
 
 impl Subscriptions {
@@ -96,7 +102,8 @@ impl Subscriptions {
         // Until it is known whether there are any: what a start brings back must not be missed.
         parts.commits.changes().watch(true);
         Arc::new(Self {
-            saver: Saver::new(parts.store.clone()),
+            saver: Saver::new(parts.store.clone(), parts.tenure.clone()),
+            afar: parts.streams.shared().map(|shared| Arc::new(Afar::new(shared.clone()))),
             parts,
             registry: RwLock::default(),
             keys: SetOnce::new(),
@@ -106,6 +113,10 @@ impl Subscriptions {
             deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             stop,
         })
+    }
+
+    pub(super) fn interests(&self) -> MutexGuard<'_, Interests> {
+        self.interests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
@@ -129,6 +140,10 @@ impl Subscriptions {
             _ = self.keys.wait() => {}
             () = self.stop.cancelled() => return Err(SubscriptionError::NotReady),
         }
+        // What is in memory here may be what another node has left behind long ago.
+        if self.parts.tenure.as_ref().is_some_and(|tenure| !tenure.is_certain()) {
+            return Err(SubscriptionError::NotReady);
+        }
         self.tasks.spawn(work).await.unwrap_or(Err(SubscriptionError::NotReady))
     }
 
@@ -143,7 +158,7 @@ impl Subscriptions {
     /// Takes up everything that has changed. When this returns, whatever was visible before it was
     /// called has been seen by all subscriptions.
     pub(super) fn drain(&self) {
-        let mut interests = self.interests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interests = self.interests();
         let changed = self.parts.commits.changes().take();
         if changed.is_empty() {
             return;
@@ -152,12 +167,16 @@ impl Subscriptions {
         let mut touched: BTreeMap<SubscriptionId, Arc<Entry>> = BTreeMap::new();
         for channel in &changed {
             let (name, id) = (channel.name(), channel.id());
-            let interest = interests.of(&registry, id, name);
+            let interest = interests.of(&registry, name);
             if interest.is_empty() {
                 continue;
             }
             let sight = channel.status();
-            let sight = sight.map_or(Sight::Gone(id), |status| Sight::At(id, status.tail));
+            let sight = match sight {
+                None => Sight::Gone(id),
+                Some(status) if self.afar.is_some() => Sight::Now(id, status.tail),
+                Some(status) => Sight::At(id, status.tail),
+            };
             let woken = interest.woken.iter().filter(|entry| entry.see(name, sight));
             // The stream may have been missing until now.
             let waiting = interest.announcing.iter().filter(|entry| entry.is_waiting_for(name));

@@ -46,7 +46,11 @@ struct WebhookAnswer {
 impl Subscriptions {
     /// Works until it is stopped. `first` is the first id of streams that begin in this run.
     pub async fn run(self: Arc<Self>, first: StreamId) {
-        if self.load(first).await.is_err() {
+        let loaded = match &self.afar {
+            Some(afar) => self.load_afar(afar).await,
+            None => self.load(first).await,
+        };
+        if loaded.is_err() {
             return;
         }
         while !self.stop.is_cancelled() {
@@ -72,6 +76,7 @@ impl Subscriptions {
     pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.look_away().await;
     }
 
     /// Leaves nothing for the next start to find out, after the last change. What cannot be stored is
@@ -84,6 +89,10 @@ impl Subscriptions {
         self.drain();
         let finished = async {
             self.save_links().await.map_err(|error| error.to_string())?;
+            if self.afar.is_some() {
+                // Numbers of streams do not tell there which are new.
+                return Ok(());
+            }
             self.parts.store.set_compared(next).await.map_err(|error| error.to_string())
         };
         if let Err(error) = finished.await {

@@ -38,6 +38,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "http",
         &[
+            "cluster",
             "chat",
             "subscription",
             "production",
@@ -69,7 +70,17 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "cluster",
-        &["stream", "flusher", "shared_log", "store", "auth", "quota", "model", "limits"],
+        &[
+            "subscription",
+            "stream",
+            "flusher",
+            "shared_log",
+            "store",
+            "auth",
+            "quota",
+            "model",
+            "limits",
+        ],
         &["uuid"],
     ),
     (
@@ -79,7 +90,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "subscription",
-        &["webhook", "stream", "committer", "store", "clock", "model", "limits"],
+        &["webhook", "stream", "committer", "channel", "store", "clock", "model", "limits"],
         &["base64", "percent_encoding", "ring"],
     ),
     (

@@ -35,6 +35,7 @@ mod store_contract;
 mod stream_list;
 mod subscription_hooks;
 mod subscription_machine;
+mod subscription_nodes;
 mod subscription_play;
 mod subscription_run;
 mod subscription_service;

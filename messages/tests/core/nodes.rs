@@ -304,6 +304,31 @@ async fn a_fork_that_was_cut_short_has_begun() {
     assert_eq!(a.content(&name("fork")).await.expect("content"), b"sharedown");
 }
 
+/// Of a stream that was deleted the log keeps its last changes, and the database nothing.
+#[tokio::test]
+async fn a_node_that_comes_late_sees_what_was_deleted() {
+    let terms = Terms { kept_changes: 2, ..Terms::default() };
+    let common = Common::new(terms).await;
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    a.streams.ensure(empty("s")).await.expect("created");
+    for _ in 0..9 {
+        a.append(&name("s"), "x").await.expect("appended");
+    }
+    assert_eq!(b.content(&name("s")).await.expect("content").len(), 9);
+    let channel = a.streams.find(&name("s")).await.expect("there");
+    a.streams.delete(&channel).await.expect("deleted");
+    let shared = a.streams.shared().expect("shared");
+    shared.all_stored(messages::shared_log::Scope::Streams, true).await;
+    let c = Node::start(&common).await;
+    for node in [&b, &c] {
+        let seen = node.content(&name("s")).await;
+        assert!(matches!(seen, Err(StreamError::NotFound)), "{seen:?}");
+    }
+    assert!(c.streams.ensure(empty("s")).await.expect("created").created);
+    assert_eq!(b.append(&name("s"), "anew").await, Ok(4));
+    assert_eq!(a.content(&name("s")).await.expect("content"), b"anew");
+}
+
 struct NoFaults;
 
 impl Faults for NoFaults {}

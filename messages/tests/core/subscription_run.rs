@@ -126,6 +126,7 @@ impl Run {
             chance: Arc::new(Counter::default()),
             post: Arc::new(TestPost(post)),
             public_url: None,
+            tenure: None,
         };
         let subscriptions = Subscriptions::new(parts, stop.clone());
         tokio::spawn(subscriptions.clone().run(StreamId(u64::from(start) << 32)));

@@ -16,6 +16,7 @@ mod webhooks;
 
 pub(super) use forms::{EditForm, MessageForm};
 pub(super) use request::user_of;
+pub(super) use webhooks::{forward_webhooks, is_of_webhooks};
 
 use super::App;
 use axum::{

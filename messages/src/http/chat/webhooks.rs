@@ -1,14 +1,23 @@
 //! `/conversations/{name}/webhooks`: whom the server tells of what happens in a conversation.
 
 use super::{
-    super::{App, problem::Problem, query::parameters},
+    super::{
+        App,
+        forward::{Forwarded, forward},
+        problem::Problem,
+        query::parameters,
+    },
     request::{Answer, Caller, Form, InConversation, Named, answer},
 };
-use crate::chat::{ConversationName, NewWebhook, Place};
+use crate::{
+    chat::{ConversationName, NewWebhook, Place},
+    limits::CHAT_BODY_BYTES_MAX,
+};
 use axum::{
+    body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri},
-    response::IntoResponse,
+    http::{HeaderMap, Request, StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
@@ -103,4 +112,27 @@ pub(super) async fn replay(
     };
     let (of, origin) = ((&caller.user, &name), app.base_url(&headers));
     Ok(answer(&app.webhooks.replay(of, &id, to, origin).await?))
+}
+
+/// Whether a path is one of those that are answered here.
+pub(in crate::http) fn is_of_webhooks(path: &str) -> bool {
+    let rest = path.strip_prefix("/conversations/").and_then(|rest| rest.split_once('/'));
+    rest.is_some_and(|(_, rest)| rest == "webhooks" || rest.starts_with("webhooks/"))
+}
+
+/// Lets the node answer that works on subscriptions, if that is another one. Otherwise the request is
+/// given back.
+pub(in crate::http) async fn forward_webhooks(
+    app: &App,
+    request: Request<Body>,
+) -> Result<Request<Body>, Response> {
+    let forwarded = request.extensions().get::<Forwarded>().copied();
+    let Some(to) = app.elsewhere(forwarded) else { return Ok(request) };
+    let (parts, body) = request.into_parts();
+    let answered = async {
+        app.auth.principal(&parts.headers, &parts.uri).await?;
+        let body = app.incoming(body).whole(CHAT_BODY_BYTES_MAX).await?;
+        forward(to, (&parts.method, &parts.uri, &parts.headers), &body).await
+    };
+    Err(answered.await.unwrap_or_else(IntoResponse::into_response))
 }

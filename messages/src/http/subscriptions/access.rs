@@ -32,9 +32,22 @@ pub(super) async fn check(
     if app.auth.is_open() {
         return Ok(());
     }
-    let config = app.subscriptions.config(id.clone()).await?;
+    let config = app.subscriptions.get()?.config(id.clone()).await?;
     // Whoever may not have it is not told that it is there.
     check_config(&principal, access, &config).map_err(|_| SubscriptionError::NotFound.into())
+}
+
+/// Whether the sender of `headers` is somebody who may ask at all. What they may do is seen where that
+/// is answered.
+pub(super) async fn check_caller(
+    app: &App,
+    headers: &HeaderMap,
+    action: &Action,
+) -> Result<(), Refused> {
+    if !matches!(action, Action::Callback | Action::Ack | Action::Release) {
+        app.auth.bearer(headers).await?;
+    }
+    Ok(())
 }
 
 /// Whether the sender of `headers` may have a subscription like this.

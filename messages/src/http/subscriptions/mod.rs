@@ -5,7 +5,11 @@ mod access;
 mod error;
 mod path;
 
-use super::{App, body::discard};
+use super::{
+    App,
+    body::discard,
+    forward::{Forwarded, forward},
+};
 use crate::{
     limits::{SUBSCRIPTION_BODY_BYTES_MAX, SUBSCRIPTION_BODY_WAIT_MS_MAX, WORKER_BYTES_MAX},
     subscription::{Ack, Config, Report, SubscriptionId, paths},
@@ -72,6 +76,7 @@ pub(super) async fn serve(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    forwarded: Option<Forwarded>,
     mut body: Body,
 ) -> Response {
     let answered = async {
@@ -81,13 +86,23 @@ pub(super) async fn serve(
             token: bearer(&headers),
             method,
         };
-        if let Target::Subscription(id, action) = &asked.target {
-            access::check(&app, &headers, (&asked.method, id, action)).await?;
+        let elsewhere = app.elsewhere(forwarded);
+        match &asked.target {
+            Target::Subscription(_, action) if elsewhere.is_some() => {
+                access::check_caller(&app, &headers, action).await?;
+            }
+            Target::Subscription(id, action) => {
+                access::check(&app, &headers, (&asked.method, id, action)).await?;
+            }
+            Target::Keys => {}
         }
         let body = match asked.method {
             Method::PUT | Method::POST => collect(&mut body).await?,
             _ => Bytes::new(),
         };
+        if let Some(to) = elsewhere {
+            return Ok(forward(to, (&asked.method, &uri, &headers), &body).await?);
+        }
         answer(&app, &headers, asked, &body).await
     };
     match answered.await {
@@ -106,7 +121,7 @@ async fn answer(
     body: &[u8],
 ) -> Result<Response, Refused> {
     let Asked { method, target, origin, token } = asked;
-    let subscriptions = &app.subscriptions;
+    let subscriptions = app.subscriptions.get()?;
     let (id, action) = match target {
         Target::Keys => {
             return match method {
@@ -160,7 +175,7 @@ async fn answer(
 }
 
 async fn keys(app: &App) -> Result<Response, Refused> {
-    let mut response = json(StatusCode::OK, &app.subscriptions.key_set().await?);
+    let mut response = json(StatusCode::OK, &app.subscriptions.get()?.key_set().await?);
     let headers = response.headers_mut();
     let jwk_set = HeaderValue::from_static("application/jwk-set+json");
     headers.insert(header::CONTENT_TYPE, jwk_set);
@@ -175,7 +190,7 @@ async fn claim(app: &App, id: SubscriptionId, body: &[u8]) -> Result<Response, R
         let what = format!("worker must be a text of 1 to {WORKER_BYTES_MAX} bytes");
         return Err(Refused::invalid(what));
     }
-    Ok(json(StatusCode::OK, &app.subscriptions.claim(id, worker).await?))
+    Ok(json(StatusCode::OK, &app.subscriptions.get()?.claim(id, worker).await?))
 }
 
 fn report(token: Option<String>, body: &[u8]) -> Result<Report, Refused> {

@@ -260,6 +260,7 @@ impl Chatting {
                 self.look_in(name);
                 Vec::new()
             }
+            Notice::Missed => Vec::new(),
             Notice::Frame(_) if self.is_plain() => Vec::new(),
             Notice::Frame(frame) => vec![Told::Frame(frame.to_string())],
         }

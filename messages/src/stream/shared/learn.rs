@@ -25,6 +25,14 @@ pub(super) struct Attempt {
     pub steps: Vec<Step>,
 }
 
+/// A change on its way to a channel.
+struct Applied {
+    life: StreamId,
+    change: Change,
+    /// This node has added it.
+    is_own: bool,
+}
+
 impl Shared {
     /// Takes up everything that has happened to a name, `head` being what the log says, if that was
     /// asked already.
@@ -58,9 +66,17 @@ impl Shared {
                 self.learn_cold(name, standing).await?;
                 return Ok(happened);
             };
-            if self.catch_up(name, standing, head, attempt, &mut happened).await? {
-                self.mind(standing, head);
-                return Ok(happened);
+            match self.catch_up(name, standing, head, attempt, &mut happened).await {
+                Ok(true) => {
+                    self.mind(standing, head);
+                    return Ok(happened);
+                }
+                Ok(false) => {}
+                // What was taken from the store and from the log were not of one moment.
+                Err(StreamError::Damaged) if standing.channel.is_none() => {
+                    *standing = Standing::default();
+                }
+                Err(error) => return Err(error),
             }
             if Instant::now() > until {
                 tracing::error!(stream = %name, ?head, "the log and the database do not fit together");
@@ -129,7 +145,7 @@ impl Shared {
         name: &StreamName,
         standing: &mut Standing,
     ) -> Result<(), StreamError> {
-        let claim = self.number();
+        let claim = self.attempt_number();
         let claimed = self.log.claim(name, claim).await.map_err(|error| self.trouble(&error))?;
         let claim = match claimed {
             Claimed::As(claim) => claim,
@@ -166,6 +182,7 @@ impl Shared {
         if let Some(row) = row {
             standing.channel = Some(match present {
                 Some(channel) if is_same => {
+                    self.foresee_stored(&channel, &row).await;
                     channel.jump(&row);
                     self.tell(&channel);
                     channel
@@ -194,6 +211,7 @@ impl Shared {
             channel.writer().over.get_or_insert(Over::Replaced);
             let _ = channel.publish_replaced();
             self.tell(&channel);
+            self.could_not_foresee(channel.name());
         }
     }
 
@@ -246,6 +264,11 @@ impl Shared {
                 let before = standing.version;
                 let row = self.loader.load(name).await?;
                 self.take_row(standing, row).await?;
+                if standing.channel.is_none() && standing.version < head.stored {
+                    // A life that has ended and has left neither a row nor all of its changes.
+                    (standing.life, standing.version) = (head.life, head.stored);
+                    continue;
+                }
                 if standing.version == before {
                     return Ok(false);
                 }
@@ -297,7 +320,11 @@ impl Shared {
         }
         tracing::warn!(stream = %name, ?head, version = row.version, "the log goes on from the database");
         let addition = Addition {
-            changes: vec![shared_log::encode(self.number(), row.id, &nothing(row.tail, row.tied))],
+            changes: vec![shared_log::encode(
+                self.attempt_number(),
+                row.id,
+                &nothing(row.tail, row.tied),
+            )],
             skip: row.version - head.version - 1,
             life: row.id,
             expires_ms: None,
@@ -366,6 +393,7 @@ impl Shared {
             StreamError::Damaged
         })?;
         let (origin, life, change) = decoded;
+        let is_own = self.is_own(origin);
         let is_new = matches!(change, Change::Create(_));
         if !is_new && standing.life != life {
             // It began in the store; see `mend`.
@@ -382,7 +410,7 @@ impl Shared {
             }
             Change::Append(_) | Change::Delete(_) => standing.channel.clone(),
         };
-        self.apply(standing, version, life, change, channel)?;
+        self.apply(standing, version, Applied { life, change, is_own }, channel)?;
         Ok(own.is_some())
     }
 
@@ -413,8 +441,8 @@ impl Shared {
     /// Takes up what this node has added behind `version`.
     pub(super) fn take_up_own(&self, standing: &mut Standing, version: u64, steps: Vec<Step>) {
         for (version, Step { channel, change }) in (version + 1..).zip(steps) {
-            let life = channel.id();
-            if let Err(error) = self.apply(standing, version, life, change, Some(channel)) {
+            let applied = Applied { life: channel.id(), change, is_own: true };
+            if let Err(error) = self.apply(standing, version, applied, Some(channel)) {
                 tracing::error!(%error, "what this node has added does not fit");
                 standing.loaded = false;
             }
@@ -425,15 +453,18 @@ impl Shared {
         &self,
         standing: &mut Standing,
         version: u64,
-        life: StreamId,
-        change: Change,
+        applied: Applied,
         channel: Option<Arc<Channel>>,
     ) -> Result<(), StreamError> {
+        let Applied { life, change, is_own } = applied;
         let channel = channel.filter(|channel| channel.id() == life).ok_or(StreamError::Damaged)?;
         if matches!(change, Change::Create(_)) {
             self.replace(standing, version, &channel);
         }
         let ends = change == Change::Delete(Delete::Whole);
+        if let Change::Append(append) = &change {
+            self.foresee(&channel, &append.chunk, is_own);
+        }
         channel.replay(change).map_err(|mismatch| {
             tracing::error!(%mismatch, stream = %channel.name(), version, "a change does not fit");
             StreamError::Damaged

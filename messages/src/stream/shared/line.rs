@@ -29,7 +29,9 @@ pub(super) struct Line {
     /// Of the task that serves the queue.
     standing: tokio::sync::Mutex<Standing>,
     followed: AtomicBool,
-    /// Held while that changes.
+    /// Somebody wants to be told of all changes of it, also when nobody uses it here.
+    watched: AtomicBool,
+    /// Held while `followed` changes.
     following: tokio::sync::Mutex<()>,
 }
 
@@ -98,6 +100,7 @@ impl Line {
             queue: Mutex::default(),
             standing: tokio::sync::Mutex::default(),
             followed: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             following: tokio::sync::Mutex::new(()),
         })
     }
@@ -150,6 +153,15 @@ impl Line {
         self.followed.load(Ordering::Acquire)
     }
 
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// To be called before [`Line::follow`]: then no sweep ends that.
+    pub fn watch(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Release);
+    }
+
     pub async fn follow(&self, log: &dyn SharedLog) -> Result<(), LogError> {
         let _turn = self.following.lock().await;
         if !self.is_followed() {
@@ -161,6 +173,9 @@ impl Line {
 
     pub async fn unfollow(&self, log: &dyn SharedLog) {
         let _turn = self.following.lock().await;
+        if self.is_watched() {
+            return;
+        }
         self.followed.store(false, Ordering::Release);
         if let Err(error) = log.unfollow(&self.name).await {
             tracing::debug!(%error, stream = %self.name, "followed for longer than needed");
@@ -288,7 +303,7 @@ impl Shared {
                 }
             }
         };
-        let origin = self.number();
+        let origin = self.attempt_number();
         let addition = self.addition(origin, &trial);
         match self.log.add(name, known, addition).await {
             Ok(Added::Done(head)) => {

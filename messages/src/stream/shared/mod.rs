@@ -8,14 +8,20 @@
 //! here has been in the log before.
 //!
 //! `ask.rs` is what can be asked, `line.rs` the queue and the task, `learn.rs` how a line takes up what
-//! others have done, `fork.rs` what spans two names, `plan.rs` what the flusher needs.
+//! others have done, `foresight.rs` who knows of it before readers do, `fork.rs` what spans two names,
+//! `plan.rs` what the flusher needs, `watch.rs` what happens to any name, `others.rs` what nodes say to
+//! each other.
 
 mod ask;
+mod foresight;
 mod fork;
 mod learn;
 mod line;
+mod others;
 mod plan;
+mod watch;
 
+pub use foresight::Foresight;
 pub use plan::Planned;
 
 use super::{StreamError, create::Birth, loader::Loader};
@@ -38,8 +44,8 @@ use futures::{StreamExt, future::join_all};
 use line::Line;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -83,6 +89,11 @@ pub struct Shared {
     hurry: Notify,
     said: broadcast::Sender<Said>,
     unstored: broadcast::Sender<Option<StreamName>>,
+    /// Who knows what comes before it is visible.
+    foresight: OnceLock<Weak<dyn Foresight>>,
+    /// The number of this start, by which others know this node.
+    node: u32,
+    attempts: AtomicU32,
     /// For the task of a name that needs another one.
     this: Weak<Self>,
 }
@@ -128,6 +139,9 @@ impl Shared {
             hurry: Notify::new(),
             said: broadcast::Sender::new(SAID_MAX),
             unstored: broadcast::Sender::new(SAID_MAX),
+            foresight: OnceLock::new(),
+            node: (ground.next_number >> 32) as u32,
+            attempts: AtomicU32::new(0),
             this: this.clone(),
         })
     }
@@ -231,7 +245,7 @@ impl Shared {
     ///
     /// # Errors
     /// The log does not answer.
-    pub(super) async fn follow(self: &Arc<Self>, channel: &Channel) -> Result<(), StreamError> {
+    pub async fn follow(self: &Arc<Self>, channel: &Channel) -> Result<(), StreamError> {
         let line = self.line(channel.name());
         if line.is_followed() {
             return Ok(());
@@ -239,6 +253,17 @@ impl Shared {
         line.follow(&*self.log).await.map_err(|error| self.trouble(&error))?;
         // What has happened before.
         self.look_with(channel.name(), false).await.map(drop)
+    }
+
+    /// As [`Shared::look`], but never of an earlier time, and nothing where the log does not answer.
+    ///
+    /// # Errors
+    /// The log or the store does not answer.
+    pub async fn look_now(
+        self: &Arc<Self>,
+        name: &StreamName,
+    ) -> Result<Option<Arc<Channel>>, StreamError> {
+        self.look_with(name, false).await
     }
 
     /// As [`Shared::follow`], without waiting: whatever is new by then wakes the readers.
@@ -422,7 +447,7 @@ impl Shared {
                 }
                 now_ms.saturating_sub(channel.used_ms()) <= CHANNEL_IDLE_MS || used.is_held
             });
-            if keeps || Arc::strong_count(line) > 1 {
+            if keeps || line.is_watched() || Arc::strong_count(line) > 1 {
                 return true;
             }
             if line.is_followed() {

@@ -274,9 +274,20 @@ pub fn judge_repetition(run: &Run, stream: &Stream, sent: &Sent, answer: &Answer
         && told(answer, sent).is_ok_and(|offset| offset == sent.offset);
     if right {
         count(&run.counts.late);
-    } else {
+    } else if !is_forgotten(sent, answer) {
         run.fault(stream, answer.wrong(&format!("to a late duplicate of {sent:?}")));
     }
+}
+
+/// Appends of a producer whose offsets a server remembers.
+const REMEMBERED: u64 = 16;
+
+/// Whether the repetition was held up for so long that others of its producer have pushed it out of what
+/// a server remembers.
+fn is_forgotten(sent: &Sent, answer: &Answer) -> bool {
+    let last: Option<u64> = answer.header(name::PRODUCER_SEQ).and_then(|seq| seq.parse().ok());
+    answer.status == StatusCode::NO_CONTENT
+        && last.is_some_and(|last| last.saturating_sub(sent.seq) >= REMEMBERED)
 }
 
 /// Whether the stream is no more.
