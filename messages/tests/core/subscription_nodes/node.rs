@@ -178,8 +178,8 @@ impl Together {
             pace: PACE,
         };
         let config = Config::parse_from(["messages", "--auth-secret", SECRET]);
-        let auth =
-            Auth::new(&config.auth, self.home.path(), self.clock.clone()).await.expect("keys");
+        let auth = Auth::new(&config.auth, self.clock.clone()).await.expect("keys");
+        let auth = auth.alone(self.home.path()).expect("keys");
         let stop = CancellationToken::new();
         let services = Services {
             productions: Arc::new(Productions::new(streams.clone(), stop.clone())),
