@@ -116,19 +116,23 @@ pub struct Config {
     pub auth: AuthOptions,
 
     /// Requests a second of one principal (the sub of a token; without keys all callers are one),
-    /// on average. More get 429. 0 for no limit.
+    /// on average. More get 429. 0 for no limit. Several nodes count together, half a second late: who
+    /// asks many at once may get a share of each, and then waits the longer.
     #[arg(long, env = "REQUESTS_PER_SEC_MAX", default_value_t = 0, value_name = "COUNT")]
     pub requests_per_sec_max: u32,
 
-    /// Streams a minute that one principal may create. More get 429. 0 for no limit.
+    /// Streams a minute that one principal may create. More get 429. 0 for no limit. Several nodes
+    /// count together, as requests.
     #[arg(long, env = "CREATIONS_PER_MIN_MAX", default_value_t = 0, value_name = "COUNT")]
     pub creations_per_min_max: u32,
 
-    /// Reads that one principal may have open at once. One more gets 429. 0 for no limit.
+    /// Reads that one principal may have open at once. One more gets 429. 0 for no limit. Several
+    /// nodes count together, half a second late: those that are opened within that may be more.
     #[arg(long, env = "READS_PER_PRINCIPAL_MAX", default_value_t = 0, value_name = "COUNT")]
     pub reads_per_principal_max: u32,
 
     /// Messages a minute that one user may send to conversations. More get 429. 0 for no limit.
+    /// Several nodes count together, as requests.
     #[arg(long, env = "MESSAGES_PER_MIN_MAX", default_value_t = 0, value_name = "COUNT")]
     pub messages_per_min_max: u32,
 
@@ -148,7 +152,8 @@ pub struct Config {
     pub attachment_bytes_max: u64,
 
     /// Bytes a second that all readers together take from the database, so that those who catch up
-    /// leave it and the network to producers and live readers. 0 for no limit.
+    /// leave it and the network to producers and live readers. 0 for no limit. Each of several nodes
+    /// takes that much.
     #[arg(long, env = "CATCHUP_BYTES_PER_SEC_MAX", default_value_t = 0, value_name = "BYTES")]
     pub catchup_bytes_per_sec_max: u64,
 

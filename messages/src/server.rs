@@ -1,12 +1,12 @@
 //! The only file that sees all parts: it builds them, starts them, and stops them in order.
 
 use crate::{
-    auth::Auth,
+    auth::{Auth, AuthSetupError},
     budget::Budget,
     channel::WindowMemory,
     chat::{AttachmentRules, Chat, Projection, Webhooks},
     clock::{Clock, SystemClock},
-    cluster::{self, NodeFlusher, Nodes, Waking, Watch},
+    cluster::{self, NodeFlusher, Nodes, Shares, Waking, Watch},
     committer::{Commits, Committer},
     config::{Config, Durability},
     flusher::Flusher,
@@ -74,13 +74,13 @@ impl Server {
         let address = listener.local_addr()?;
         let lock = take_data_dir(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let auth = Auth::new(&config.auth, &config.data_dir, clock.clone()).await?;
-        let auth = Arc::new(auth);
+        let auth = Auth::new(&config.auth, clock.clone()).await?;
         let quotas = Arc::new(quotas(config));
         let store = open_store(config).await?;
         let OpenJournal { journal, replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
         let log = open_log(config, &store, &replay).await?;
+        let auth = Arc::new(complete(auth, config, log.as_ref(), &store).await?);
         let now_ms = clock.now_ms();
         let commits = match journal {
             Some(_) => Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64),
@@ -99,7 +99,7 @@ impl Server {
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
         let stop_nodes = CancellationToken::new();
-        let nodes = core.join_others(config, start, address, &stop_nodes);
+        let nodes = core.join_others(config, (start, address), &quotas, &stop_nodes);
         let stop_flusher = CancellationToken::new();
         let flusher = core.flush(earlier, config.flush_interval(), &stop_flusher).await?;
         let Core { commits, streams, .. } = core;
@@ -319,8 +319,8 @@ impl Core {
     fn join_others(
         &self,
         config: &Config,
-        start: u32,
-        address: SocketAddr,
+        (start, address): (u32, SocketAddr),
+        quotas: &Arc<Quotas>,
         stop: &CancellationToken,
     ) -> Vec<task::JoinHandle<()>> {
         let Some(shared) = self.streams.shared() else { return Vec::new() };
@@ -331,7 +331,9 @@ impl Core {
             node: Node { start, info: address.to_string() },
             log_bytes_max: config.redis.redis_bytes_max,
         };
+        let shares = Shares { quotas: quotas.clone(), shared: shared.clone(), node: start };
         vec![
+            tokio::spawn(shares.run(stop.clone())),
             tokio::spawn(shared.clone().run(stop.clone())),
             tokio::spawn(Nodes::new(watch).run(stop.clone())),
         ]
@@ -388,6 +390,18 @@ async fn open_log(
     );
     let opened = cluster::open_log(url, &config.redis, &**store).await;
     opened.context("cannot use Redis (--redis-url)").map(Some)
+}
+
+/// With what must be the same on every node.
+async fn complete(
+    auth: Auth,
+    config: &Config,
+    log: Option<&Arc<dyn SharedLog>>,
+    store: &Arc<dyn Database>,
+) -> Result<Auth, AuthSetupError> {
+    let Some(log) = log else { return auth.alone(&config.data_dir) };
+    let common = cluster::Common::new(log.clone(), store.clone());
+    auth.sharing(Arc::new(common), &config.data_dir).await
 }
 
 fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {

@@ -52,8 +52,18 @@ impl Claims {
     }
 }
 
+impl From<&Grants> for StreamClaims {
+    fn from(grants: &Grants) -> Self {
+        let texts = |patterns: &[Pattern]| -> Vec<String> {
+            patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect()
+        };
+        let Grants { read, write, manage } = grants;
+        Self { read: texts(read), write: texts(write), manage: texts(manage) }
+    }
+}
+
 impl StreamClaims {
-    fn grants(self) -> Result<Grants, AuthError> {
+    pub(super) fn grants(self) -> Result<Grants, AuthError> {
         let parse = |texts: Vec<String>| -> Result<Vec<Pattern>, AuthError> {
             let parse = |text: &String| {
                 let parsed = text.parse();

@@ -50,6 +50,9 @@ pub enum AuthError {
     /// More tickets are waiting to be used than may.
     #[error("too many tickets have not been used yet")]
     TooManyTickets,
+    /// Several nodes keep them where all find them, and that is away.
+    #[error("tickets cannot be kept or looked up now")]
+    TicketsAway,
     /// Nothing unguessable can be made.
     #[error(transparent)]
     Random(#[from] NoRandomness),

@@ -5,6 +5,7 @@
 //! access, and the server listens on loopback only.
 
 mod claims;
+mod common;
 mod crypto;
 mod error;
 mod issue;
@@ -18,6 +19,7 @@ mod tickets;
 mod tokens;
 mod url_key;
 
+pub use common::{Away, Common};
 pub use crypto::NoRandomness;
 pub use error::AuthError;
 pub use issue::{IssueError, Issuer, Order};
@@ -39,7 +41,7 @@ use jwks::{Jwks, Source};
 use keys::Expected;
 use links::Links;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
-use tickets::{NoTicket, Tickets};
+use tickets::{OwnTickets, SharedTickets, Tickets};
 use tokens::Tokens;
 
 /// What a request shows of itself.
@@ -61,9 +63,20 @@ pub struct Auth {
     /// Where there are keys.
     tokens: Option<Tokens>,
     tickets: Tickets,
+    url_key: UrlKey,
     links: Links,
     clock: Arc<dyn Clock>,
     refresh: Duration,
+}
+
+/// Where the key for signed URLs comes from.
+enum UrlKey {
+    /// An operator has given it.
+    Secret(Secret),
+    /// It has to be made once, and kept.
+    Missing,
+    /// Nobody signs anything.
+    Unused,
 }
 
 /// A ticket, and for how long it can be used.
@@ -104,6 +117,12 @@ pub enum AuthSetupError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The key for signed URLs of all nodes.
+    #[error("cannot use the key for signed URLs that the nodes have in common")]
+    CommonKey(#[source] Away),
+    /// It is none.
+    #[error("the key for signed URLs in the database is damaged")]
+    DamagedKey,
     /// Randomness.
     #[error(transparent)]
     Random(#[from] NoRandomness),
@@ -132,25 +151,21 @@ impl AuthOptions {
 }
 
 impl Auth {
-    /// As the settings say. What must outlive the process is in `data_dir`.
+    /// As the settings say. It is complete with [`Auth::alone`] or [`Auth::sharing`].
     ///
     /// # Errors
     /// The keys are not there or of no use.
-    pub async fn new(
-        options: &AuthOptions,
-        data_dir: &Path,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, AuthSetupError> {
+    pub async fn new(options: &AuthOptions, clock: Arc<dyn Clock>) -> Result<Self, AuthSetupError> {
         crypto::install();
         let secret = options.keys.secret()?;
         let source = options.jwks().map(|text| Source::parse(text)).transpose();
         let source = source.map_err(AuthSetupError::Place)?;
-        let links = match (&secret, &source) {
-            (Some(secret), _) => Links::new(secret.expose()),
-            (None, Some(_)) => Links::new(&url_key::load_or_make(data_dir)?),
-            // Nobody needs one.
-            (None, None) => Links::new(&crypto::random()?),
+        let url_key = match (&secret, &source) {
+            (Some(secret), _) => UrlKey::Secret(secret.clone()),
+            (None, Some(_)) => UrlKey::Missing,
+            (None, None) => UrlKey::Unused,
         };
+        let links = Links::new(&crypto::random()?);
         let tokens = if options.is_open() {
             None
         } else {
@@ -160,8 +175,50 @@ impl Auth {
             Some(Tokens::new(keys, clock.clone()))
         };
         let refresh = Duration::from_secs(options.auth_jwks_refresh_secs);
-        let (anonymous, tickets) = (Arc::new(Principal::anonymous()), Tickets::default());
-        Ok(Self { anonymous, tokens, tickets, links, clock, refresh })
+        let anonymous = Arc::new(Principal::anonymous());
+        let tickets = Tickets::Here(OwnTickets::default());
+        Ok(Self { anonymous, tokens, tickets, url_key, links, clock, refresh })
+    }
+
+    /// On a server that shares nothing. What must outlive the process is in `data_dir`.
+    ///
+    /// # Errors
+    /// What is there is of no use.
+    pub fn alone(mut self, data_dir: &Path) -> Result<Self, AuthSetupError> {
+        self.links = match &self.url_key {
+            UrlKey::Secret(secret) => Links::new(secret.expose()),
+            UrlKey::Missing => Links::new(&url_key::load_or_make(data_dir)?),
+            UrlKey::Unused => self.links,
+        };
+        Ok(self)
+    }
+
+    /// On one of several nodes: what one of them hands out is good on all. A key that a server made for
+    /// itself before it became one of them, in `data_dir`, becomes that of all.
+    ///
+    /// # Errors
+    /// What they have in common cannot be reached, or is of no use.
+    pub async fn sharing(
+        mut self,
+        common: Arc<dyn Common>,
+        data_dir: &Path,
+    ) -> Result<Self, AuthSetupError> {
+        let secret = match &self.url_key {
+            UrlKey::Secret(secret) => secret.clone(),
+            UrlKey::Missing => {
+                let fresh = url_key::load(data_dir)?.map_or_else(crypto::random, Ok)?;
+                let found = common.url_key(&fresh).await.map_err(AuthSetupError::CommonKey)?;
+                if found.len() != fresh.len() {
+                    return Err(AuthSetupError::DamagedKey);
+                }
+                Secret::from(found)
+            }
+            UrlKey::Unused => return Ok(self),
+        };
+        self.links = Links::new(secret.expose());
+        let tickets = SharedTickets::new(common, secret.expose(), self.clock.clone());
+        self.tickets = Tickets::Everywhere(tickets);
+        Ok(self)
     }
 
     /// Whether everybody may do everything.
@@ -182,7 +239,7 @@ impl Auth {
         match credential {
             Credential::None => Err(AuthError::Missing),
             Credential::Token(token) => tokens.check(token).await,
-            Credential::Ticket(ticket) => self.tickets.redeem(ticket),
+            Credential::Ticket(ticket) => self.tickets.redeem(ticket).await,
             Credential::Signed(signed) => {
                 Ok(Arc::new(self.links.open(signed, self.clock.now_ms())?))
             }
@@ -193,14 +250,11 @@ impl Auth {
     /// expires.
     ///
     /// # Errors
-    /// They have too many, or are no person.
-    pub fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, AuthError> {
+    /// They have too many, or are no person; or there is nowhere to keep it now.
+    pub async fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, AuthError> {
         principal.user()?;
-        match self.tickets.issue(principal) {
-            Ok(ticket) => Ok(Ticket { ticket, expires_in: TICKET_TTL_SECS }),
-            Err(NoTicket::TooMany) => Err(AuthError::TooManyTickets),
-            Err(NoTicket::Random(error)) => Err(error.into()),
-        }
+        let ticket = self.tickets.issue(principal).await?;
+        Ok(Ticket { ticket, expires_in: TICKET_TTL_SECS })
     }
 
     /// Lets anybody read `stream` for `secs` seconds, but not longer than `principal` may.

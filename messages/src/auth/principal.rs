@@ -84,6 +84,10 @@ impl Principal {
         }
     }
 
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// The name that limits are counted by. A signed URL counts for whoever made it.
     #[must_use]
     pub fn subject(&self) -> &Arc<str> {

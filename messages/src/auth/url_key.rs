@@ -16,16 +16,25 @@ const MODE: u32 = 0o600;
 
 /// The key in `data_dir`, which holds the lock of this server.
 pub(super) fn load_or_make(data_dir: &Path) -> Result<[u8; 32], AuthSetupError> {
-    let path = data_dir.join(FILE);
-    let fail = |source| AuthSetupError::UrlKey { path: path.display().to_string(), source };
-    match read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = crypto::random()?;
-            write(data_dir, &path, &key).map_err(fail)?;
-            Ok(key)
-        }
-        key => key.map_err(fail),
+    if let Some(key) = load(data_dir)? {
+        return Ok(key);
     }
+    let (path, key) = (data_dir.join(FILE), crypto::random()?);
+    write(data_dir, &path, &key).map_err(|source| unusable(&path, source))?;
+    Ok(key)
+}
+
+/// The key in `data_dir`, if one has been made.
+pub(super) fn load(data_dir: &Path) -> Result<Option<[u8; 32]>, AuthSetupError> {
+    let path = data_dir.join(FILE);
+    match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        key => key.map(Some).map_err(|source| unusable(&path, source)),
+    }
+}
+
+fn unusable(path: &Path, source: io::Error) -> AuthSetupError {
+    AuthSetupError::UrlKey { path: path.display().to_string(), source }
 }
 
 fn read(path: &Path) -> io::Result<[u8; 32]> {
@@ -53,7 +62,9 @@ mod tests {
     #[test]
     fn it_is_made_once_and_for_the_owner() {
         let dir = tempfile::tempdir().expect("a directory");
+        assert!(load(dir.path()).expect("none").is_none());
         let key = load_or_make(dir.path()).expect("made");
+        assert_eq!(load(dir.path()).expect("read"), Some(key));
         assert_eq!(load_or_make(dir.path()).expect("read"), key);
         let mode = dir.path().join(FILE).metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, MODE);

@@ -92,8 +92,8 @@ impl Gate {
     }
 
     /// A ticket for `principal`.
-    pub(super) fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, Problem> {
-        Ok(self.auth.ticket(principal)?)
+    pub(super) async fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, Problem> {
+        Ok(self.auth.ticket(principal).await?)
     }
 
     /// A signature for URLs that read `stream`.

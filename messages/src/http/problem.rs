@@ -318,6 +318,10 @@ impl From<AuthError> for Problem {
                 let problem = problem(status, "too_many_tickets", None, "try again later");
                 problem.retry_after(RETRY_AFTER_SECS)
             }
+            AuthError::TicketsAway => {
+                let advice = "send the token itself, or try again later";
+                problem(S::SERVICE_UNAVAILABLE, "redis_unavailable", None, advice)
+            }
             AuthError::Random(_) => {
                 problem(S::INTERNAL_SERVER_ERROR, "no_randomness", None, "look at the system")
             }

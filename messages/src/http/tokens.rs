@@ -50,7 +50,7 @@ pub(super) async fn ticket(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let principal = app.auth.bearer(&headers).await?;
-    let ticket = app.auth.ticket(principal)?;
+    let ticket = app.auth.ticket(principal).await?;
     let answer = TicketAnswer { ticket: ticket.ticket, expires_in: ticket.expires_in };
     Ok(private(&answer))
 }

@@ -2,9 +2,11 @@
 //! Those that an operator may want to move are in [`crate::config::Config`].
 
 mod nodes;
+mod shares;
 mod worker;
 
 pub use nodes::*;
+pub use shares::*;
 pub use worker::*;
 
 /// A name must fit a URL and an index page with room to spare.
@@ -189,23 +191,11 @@ pub const JWKS_WAIT_MS_MAX: u64 = 5_000;
 /// Tokens with unknown keys make the server ask for new ones at most this often.
 pub const JWKS_UNKNOWN_KEY_SECS: u64 = 60;
 
-/// A ticket must be used by then: longer than a page takes to open a connection with it.
-pub const TICKET_TTL_SECS: u64 = 30;
-
-/// Tickets of one principal in [`TICKET_TTL_SECS`].
-pub const TICKETS_PER_PRINCIPAL_MAX: usize = 256;
-
-/// Tickets of all in [`TICKET_TTL_SECS`]; about 250 bytes each.
-pub const TICKETS_MAX: usize = 65_536;
-
 /// What a signed URL may be asked for.
 pub const SIGNED_URL_SECS_MAX: u64 = 7 * 24 * 3600;
 
 /// The body of a request for a signed URL.
 pub const SIGN_BODY_BYTES_MAX: usize = 8 << 10;
-
-/// A principal that was quiet for so long may send this much of `--requests-per-sec-max` at once.
-pub const REQUESTS_BURST_SECS: u32 = 5;
 
 /// How far ahead of `--catchup-bytes-per-sec-max` readers may get after a pause.
 pub const CATCHUP_BURST_MS: u64 = 100;

@@ -21,7 +21,10 @@ pub use redis::{RedisLog, RedisOptions, RedisStats};
 pub use settings::RedisSettings;
 pub use terms::Terms;
 
-use crate::model::{StreamId, StreamName};
+use crate::{
+    limits::KEPT_BYTES_MAX,
+    model::{StreamId, StreamName},
+};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::time::Duration;
@@ -207,6 +210,14 @@ pub enum LogError {
     Unfit(String),
 }
 
+/// A value that is too large to be kept.
+fn check_kept(value: &Bytes) -> Result<(), LogError> {
+    match value.len() {
+        bytes if bytes > KEPT_BYTES_MAX => Err(LogError::Full(format!("not for {bytes} bytes"))),
+        _ => Ok(()),
+    }
+}
+
 type Answer<'a, T> = BoxFuture<'a, Result<T, LogError>>;
 
 /// See the module. Every method may be called concurrently, and a call that is dropped half way has
@@ -259,6 +270,13 @@ pub trait SharedLog: Send + Sync {
 
     /// Listens to `topic` from now on.
     fn listen<'a>(&'a self, topic: &'a str) -> Answer<'a, ()>;
+
+    /// Keeps a value under a key for `ttl`, in the place of another one: at most
+    /// [`crate::limits::KEPT_BYTES_MAX`] bytes. It is for what may get lost.
+    fn keep<'a>(&'a self, key: &'a str, value: Bytes, ttl: Duration) -> Answer<'a, ()>;
+
+    /// Takes away what is kept under a key. Of all who do so one gets it.
+    fn take_kept<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Bytes>>;
 
     /// Takes work for the flusher, at most about `limit` pieces; also what another node took and has
     /// not done in [`crate::limits::WORK_CLAIM_MS`].

@@ -8,6 +8,7 @@ mod jwks;
 mod jwt;
 mod limits;
 mod live;
+mod nodes;
 mod program;
 mod protocol;
 mod secrets;

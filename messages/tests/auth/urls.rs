@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-async fn ticket(somebody: &As<'_>) -> String {
+pub async fn ticket(somebody: &As<'_>) -> String {
     let answer = somebody.post("/v1/auth/ticket", "").await;
     assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "no-store"));
     assert_eq!(answer.json()["expires_in"], 30);
@@ -68,7 +68,7 @@ async fn a_ticket_lives_no_longer_than_its_token() {
     server.get(&format!("/?id=a&ticket={ticket}")).await.problem(401, "token_expired");
 }
 
-async fn sign(somebody: &As<'_>, url: &str) -> String {
+pub async fn sign(somebody: &As<'_>, url: &str) -> String {
     let answer = somebody.post("/v1/auth/sign", json!({"url": url}).to_string()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["url"].as_str().expect("a URL").to_owned()

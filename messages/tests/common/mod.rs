@@ -8,6 +8,7 @@ pub mod outage;
 pub mod postgres;
 pub mod protocol;
 pub mod raw;
+pub mod redis;
 mod server;
 pub mod webhook;
 

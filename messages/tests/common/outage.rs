@@ -126,7 +126,7 @@ impl SmallDisk {
     }
 }
 
-/// Stands between a server and its Postgres, and can hold back everything that either says, as a
+/// Stands between a server and its Postgres or Redis, and can hold back everything that either says, as a
 /// broken network does.
 pub struct Network {
     /// The URL of the database on its other side.
@@ -138,12 +138,13 @@ impl Network {
     /// In front of the database of `url`.
     pub async fn before(url: &str) -> Self {
         let (base, name) = url.rsplit_once('/').expect("a URL with a database");
-        let (scheme_and_user, target) = base.rsplit_once('@').expect("a URL with a user");
+        let (_, target) = base.rsplit_once(['@', '/']).expect("a URL with a host");
+        let begin = base.strip_suffix(target).expect("its end");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (flows, seen) = watch::channel(true);
         tokio::spawn(forward_all(listener, target.to_owned(), seen));
-        let url = format!("{scheme_and_user}@{address}/{name}");
+        let url = format!("{begin}{address}/{name}");
         Self { url, flows }
     }
 
@@ -160,9 +161,9 @@ impl Network {
 
 async fn forward_all(listener: TcpListener, target: String, flows: watch::Receiver<bool>) {
     while let Ok((near, _)) = listener.accept().await {
-        let far = soon("Postgres is there", TcpStream::connect(&target)).await;
+        let far = soon("the other side is there", TcpStream::connect(&target)).await;
         let (near_in, near_out) = near.into_split();
-        let (far_in, far_out) = far.expect("Postgres").into_split();
+        let (far_in, far_out) = far.expect("a connection").into_split();
         tokio::spawn(forward(near_in, far_out, flows.clone()));
         tokio::spawn(forward(far_in, near_out, flows.clone()));
     }

@@ -1,6 +1,6 @@
 //! The server program as a process of its own.
 
-use super::{Database, PATIENCE, eventually, postgres, soon};
+use super::{Database, PATIENCE, eventually, postgres, redis, soon};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
@@ -46,6 +46,18 @@ impl Setup {
     /// An empty data directory with SQLite in it.
     pub async fn new() -> Self {
         Self::on(Database::Sqlite).await
+    }
+
+    /// What nodes have in common: an empty Postgres, and a part of this Redis that nobody else uses. Each
+    /// node is started from a [`Setup::node`].
+    pub async fn nodes(redis_url: &str) -> Self {
+        let shared = ["--redis-url", redis_url, "--redis-prefix", &redis::prefix()];
+        Self::on(Database::Postgres).await.with(&shared)
+    }
+
+    /// With a data directory of its own.
+    pub fn node(&self, name: &str) -> Self {
+        self.clone().data_dir(self.home().join(name))
     }
 
     /// With more flags.

@@ -70,7 +70,17 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "cluster",
-        &["subscription", "stream", "flusher", "shared_log", "store", "model", "limits"],
+        &[
+            "subscription",
+            "stream",
+            "flusher",
+            "shared_log",
+            "store",
+            "auth",
+            "quota",
+            "model",
+            "limits",
+        ],
         &["uuid"],
     ),
     (
@@ -128,7 +138,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
         &["fetch", "clock", "model", "limits"],
         &["base64", "clap", "jsonwebtoken", "quick_cache", "ring"],
     ),
-    ("quota", &["limits"], &["dashmap", "governor"]),
+    ("quota", &["limits"], &["dashmap"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
     ("shared_log", &["journal", "clock", "model", "limits"], &["clap", "crc32c", "redis"]),

@@ -6,7 +6,7 @@ mod state;
 
 use super::{
     Added, Addition, Answer, Claimed, Head, Known, LogError, Logged, Memory, Node, Scope,
-    SharedLog, Terms, Unstored, Wake, Work,
+    SharedLog, Terms, Unstored, Wake, Work, check_kept,
 };
 use crate::{clock::Clock, model::StreamName};
 use bytes::Bytes;
@@ -228,6 +228,19 @@ impl SharedLog for MemoryNode {
 
     fn listen<'a>(&'a self, topic: &'a str) -> Answer<'a, ()> {
         self.call("listen", |state, _| state.listen(self.place, topic))
+    }
+
+    fn keep<'a>(&'a self, key: &'a str, value: Bytes, ttl: Duration) -> Answer<'a, ()> {
+        let ms = (ttl.as_millis() as u64).max(1);
+        async move {
+            check_kept(&value)?;
+            self.log.0.step("keep", |state, now| state.keep(key, value, now + ms, now))
+        }
+        .boxed()
+    }
+
+    fn take_kept<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Bytes>> {
+        self.call("take_kept", move |state, now| state.take_kept(key, now))
     }
 
     fn take_work(&self, scope: Scope, limit: usize) -> Answer<'_, Vec<Work>> {

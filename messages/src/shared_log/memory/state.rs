@@ -9,6 +9,7 @@ use crate::{
         Work,
     },
 };
+use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use tokio::sync::mpsc;
 
@@ -17,6 +18,8 @@ pub(super) struct State {
     hot: HashMap<StreamName, Hot>,
     /// The claim of a cold name, and when it ends.
     claims: HashMap<StreamName, (u64, u64)>,
+    /// What is kept under a key, and until when.
+    kept: HashMap<String, (Bytes, u64)>,
     streams: WorkList,
     chat: WorkList,
     nodes: BTreeMap<u32, (u64, String)>,
@@ -71,6 +74,7 @@ impl State {
             terms,
             hot: HashMap::new(),
             claims: HashMap::new(),
+            kept: HashMap::new(),
             streams: WorkList::default(),
             chat: WorkList::default(),
             nodes: BTreeMap::new(),
@@ -190,6 +194,15 @@ impl State {
             })
             .cloned()
             .collect()
+    }
+
+    pub(super) fn keep(&mut self, key: &str, value: Bytes, until: u64, now: u64) {
+        self.kept.retain(|_, (_, until)| *until > now);
+        self.kept.insert(key.to_owned(), (value, until));
+    }
+
+    pub(super) fn take_kept(&mut self, key: &str, now: u64) -> Option<Bytes> {
+        self.kept.remove(key).filter(|(_, until)| *until > now).map(|(value, _)| value)
     }
 
     pub(super) fn take_work(&mut self, scope: Scope, limit: usize, now: u64) -> Vec<Work> {

@@ -58,6 +58,11 @@ impl Reply {
         Ok(std::iter::from_fn(|| Some((texts.next()?, texts.next()?))).collect())
     }
 
+    /// A value that was kept, if there was one.
+    pub(super) fn kept(mut self) -> Result<Option<Bytes>, LogError> {
+        self.values.next().map(bytes).transpose()
+    }
+
     pub(super) fn logged(mut self) -> Result<Vec<Logged>, LogError> {
         let mut logged = Vec::with_capacity(self.values.len() / 2);
         while let (Some(id), Some(change)) = (self.values.next(), self.values.next()) {

@@ -50,9 +50,9 @@ impl Keys {
         partitions.start + (hash % partitions.len() as u32) as Partition
     }
 
-    /// Whoever speaks and whoever listens must agree on it, so any will do.
-    pub(super) fn partition_of_topic(topic: &str) -> Partition {
-        (crc32c::crc32c(topic.as_bytes()) % u32::from(OF_STREAMS)) as Partition
+    /// Of a topic, or of what is kept: all nodes must agree on it, so any will do.
+    pub(super) fn partition_of(text: &str) -> Partition {
+        (crc32c::crc32c(text.as_bytes()) % u32::from(OF_STREAMS)) as Partition
     }
 
     fn key(&self, partition: Partition, kind: &str) -> String {
@@ -104,9 +104,14 @@ impl Keys {
         self.key(Self::partition(name), &format!("n:{name}"))
     }
 
+    /// A value that is kept for a while.
+    pub(super) fn kept(&self, key: &str) -> String {
+        self.key(Self::partition_of(key), &format!("k:{key}"))
+    }
+
     /// The channel of a topic.
     pub(super) fn topic(&self, topic: &str) -> String {
-        self.key(Self::partition_of_topic(topic), &format!("t:{topic}"))
+        self.key(Self::partition_of(topic), &format!("t:{topic}"))
     }
 
     /// What a channel is about; `None` for one of somebody else.

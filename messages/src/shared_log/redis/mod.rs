@@ -9,6 +9,7 @@
 mod answer;
 mod checks;
 mod ears;
+mod kept;
 mod keys;
 mod link;
 mod scripts;
@@ -308,13 +309,13 @@ impl RedisLog {
     }
 
     async fn say_to(&self, topic: &str, words: &[u8]) -> Result<(), LogError> {
-        let partition = Keys::partition_of_topic(topic);
+        let partition = Keys::partition_of(topic);
         let call = self.script(&scripts::SAY, partition, &[]);
         self.ask(partition, call.arg(self.keys.topic(topic)).arg(words)).await.map(|_| ())
     }
 
     async fn hear_topic(&self, topic: &str) -> Result<(), LogError> {
-        let partition = Keys::partition_of_topic(topic);
+        let partition = Keys::partition_of(topic);
         self.check(partition).await?;
         self.ears.want(partition, self.keys.topic(topic), true).await
     }
@@ -403,6 +404,14 @@ impl SharedLog for RedisLog {
 
     fn listen<'a>(&'a self, topic: &'a str) -> Answer<'a, ()> {
         self.hear_topic(topic).boxed()
+    }
+
+    fn keep<'a>(&'a self, key: &'a str, value: Bytes, ttl: Duration) -> Answer<'a, ()> {
+        async move { self.put_away(key, value, ttl).await }.boxed()
+    }
+
+    fn take_kept<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Bytes>> {
+        self.take_away(key).boxed()
     }
 
     fn take_work(&self, scope: Scope, limit: usize) -> Answer<'_, Vec<Work>> {

@@ -65,6 +65,7 @@ scripts! {
     DONE: "done.lua",
     HEAD: "head.lua",
     IS_STORED: "is_stored.lua",
+    KEEP: "keep.lua",
     MARK: "mark.lua",
     MARKED: "marked.lua",
     NAMES: "names.lua",
@@ -72,5 +73,6 @@ scripts! {
     READ: "read.lua",
     SAY: "say.lua",
     TAKE: "take.lua",
+    TAKE_KEPT: "take_kept.lua",
     UNSTORED: "unstored.lua",
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Shared,
-    ask::{Step, nothing},
+    ask::Step,
     line::{Place, Standing},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     channel::Channel,
     limits::{LOG_BEHIND_MS, LOG_PATIENCE_MS, LOG_READ_BYTES_MAX, LOG_RETRY_MS},
     model::{Change, Create, Delete, Fork, StoredStream, StreamId, StreamName},
-    shared_log::{self, Addition, Claimed, Head, Known, LogError, Logged},
+    shared_log::{self, Claimed, Head, LogError, Logged},
     stream::StreamError,
 };
 use bytes::Bytes;
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// A life that is not the present one any more, although nobody has said how it ended.
-    fn lose(&self, channel: Option<Arc<Channel>>) {
+    pub(super) fn lose(&self, channel: Option<Arc<Channel>>) {
         if let Some(channel) = channel {
             channel.writer().over.get_or_insert(Over::Replaced);
             let _ = channel.publish_replaced();
@@ -279,60 +279,6 @@ impl Shared {
             }
         }
         Ok(standing.life == head.life || standing.version > head.version)
-    }
-
-    /// What is here is further than the log says. Returns whether that can be.
-    async fn is_ahead(
-        &self,
-        name: &StreamName,
-        standing: &mut Standing,
-        head: Head,
-    ) -> Result<bool, StreamError> {
-        // Heard of something later meanwhile.
-        let now = self.log.head(name).await.map_err(|error| self.trouble(&error))?;
-        if now.is_some_and(|now| now.version >= standing.version) {
-            return Ok(true);
-        }
-        let row = self.loader.load(name).await?;
-        standing.ahead = row.is_some_and(|row| row.version > head.version);
-        if !standing.ahead {
-            tracing::error!(
-                stream = %name, ?head, version = standing.version,
-                "Redis has lost changes that were acknowledged; the stream goes on from what there is"
-            );
-            self.lose(standing.channel.take());
-            *standing = Standing::default();
-        }
-        Ok(false)
-    }
-
-    /// The store is further than the log: a fork was stored and its node died before the log had it,
-    /// or Redis has lost what was stored already. Lets the log go on from what the store has.
-    async fn mend(
-        &self,
-        name: &StreamName,
-        standing: &mut Standing,
-        head: Head,
-    ) -> Result<(), StreamError> {
-        let Some(row) = self.loader.load(name).await? else { return Ok(()) };
-        if row.version <= head.version {
-            return Ok(());
-        }
-        tracing::warn!(stream = %name, ?head, version = row.version, "the log goes on from the database");
-        let addition = Addition {
-            changes: vec![shared_log::encode(
-                self.attempt_number(),
-                row.id,
-                &nothing(row.tail, row.tied),
-            )],
-            skip: row.version - head.version - 1,
-            life: row.id,
-            expires_ms: None,
-        };
-        let known = Known::Last { life: head.life, version: head.version };
-        self.log.add(name, known, addition).await.map_err(|error| self.trouble(&error))?;
-        standing.ahead = false;
-        Ok(())
     }
 
     /// Takes up what another node has told, if that fits.

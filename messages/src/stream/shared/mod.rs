@@ -8,7 +8,8 @@
 //! here has been in the log before.
 //!
 //! `ask.rs` is what can be asked, `line.rs` the queue and the task, `learn.rs` how a line takes up what
-//! others have done, `foresight.rs` who knows of it before readers do, `fork.rs` what spans two names,
+//! others have done, `mend.rs` what is done when the log is
+//! behind, `foresight.rs` who knows of it before readers do, `fork.rs` what spans two names,
 //! `plan.rs` what the flusher needs, `watch.rs` what happens to any name, `others.rs` what nodes say to
 //! each other.
 
@@ -17,6 +18,7 @@ mod foresight;
 mod fork;
 mod learn;
 mod line;
+mod mend;
 mod others;
 mod plan;
 mod watch;

@@ -35,6 +35,8 @@ async fn every_method_says_so(world: World) {
         log.watch_all(false),
         log.say("x", Bytes::new()),
         log.listen("x"),
+        log.keep("x", Bytes::new(), Duration::from_secs(1)),
+        log.take_kept("x"),
         log.take_work(Scope::Streams, 100),
         log.done(&work, 1, 1),
         log.unstored(Scope::Streams),

@@ -2,6 +2,7 @@
 //! Cluster.
 
 mod adding;
+mod keeping;
 mod listening;
 mod lost;
 mod own;

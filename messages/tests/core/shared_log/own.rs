@@ -1,6 +1,7 @@
 //! What only a Redis of its own shows: one that is full, stops, is old, or has replicas.
 
 use super::{changes, done, heat, last, name, until_lost};
+use bytes::Bytes;
 use messages::shared_log::{
     Added, Claimed, Head, LogError, RedisLog, RedisOptions, Scope, SharedLog, Wake,
 };
@@ -99,7 +100,11 @@ async fn without_room_nothing_is_added_but_work_gets_done() {
     let server = Server::new(&[]);
     let (log, name) = (open(&server.url(), true).await.unwrap(), name("a"));
     let head = heat(&log, &name, 0).await;
+    log.keep("kept", Bytes::from_static(b"x"), Duration::from_secs(60)).await.unwrap();
     server.ask("CONFIG SET maxmemory 1");
+    let refused = log.keep("more", Bytes::from_static(b"x"), Duration::from_secs(60)).await;
+    assert!(matches!(refused, Err(LogError::Full(_))), "{refused:?}");
+    assert_eq!(log.take_kept("kept").await.unwrap(), Some(Bytes::from_static(b"x")));
     let added = log.add(&name, last(head), changes(&["x"])).await;
     assert!(matches!(added, Err(LogError::Full(_))), "{added:?}");
     assert_eq!(log.head(&name).await.unwrap(), Some(head), "nothing has happened");

@@ -4,6 +4,7 @@ mod asking;
 mod node;
 mod store;
 mod takeover;
+mod watching;
 
 use serde_json::{Value, json};
 

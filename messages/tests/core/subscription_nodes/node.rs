@@ -31,7 +31,7 @@ use serde_json::Value;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -48,6 +48,16 @@ use tower::ServiceExt;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Pace = Pace { lease: Duration::from_millis(600), beat: Duration::from_millis(100) };
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Goes on as the real one does, and further when the test says so.
+#[derive(Default)]
+pub struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms() + self.0.load(SeqCst)
+    }
+}
 
 /// A call of a webhook by the node of this number.
 pub type Call = (usize, Letter, Answering);
@@ -114,7 +124,7 @@ pub struct Together {
     home: TempDir,
     pub log: MemoryLog,
     pub store: Arc<dyn Database>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<TestClock>,
     post: mpsc::UnboundedSender<Call>,
     calls: mpsc::UnboundedReceiver<Call>,
 }
@@ -123,7 +133,7 @@ impl Together {
     pub async fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let store = store::open(&store::default_url(home.path())).await.expect("a database");
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(TestClock::default());
         let log = MemoryLog::new(clock.clone(), Terms::default());
         let (post, calls) = mpsc::unbounded_channel();
         Self { home, log, store, clock, post, calls }
@@ -168,8 +178,8 @@ impl Together {
             pace: PACE,
         };
         let config = Config::parse_from(["messages", "--auth-secret", SECRET]);
-        let auth =
-            Auth::new(&config.auth, self.home.path(), self.clock.clone()).await.expect("keys");
+        let auth = Auth::new(&config.auth, self.clock.clone()).await.expect("keys");
+        let auth = auth.alone(self.home.path()).expect("keys");
         let stop = CancellationToken::new();
         let services = Services {
             productions: Arc::new(Productions::new(streams.clone(), stop.clone())),
@@ -203,6 +213,10 @@ impl Together {
             stop,
             threads: Mutex::new(Some(threads)),
         }
+    }
+
+    pub fn pass(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, SeqCst);
     }
 
     /// The next call of a webhook, by whom, and what it says.
