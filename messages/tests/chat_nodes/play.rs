@@ -280,11 +280,25 @@ async fn compare(common: &Common, seed: u64, steps: usize) {
             nodes.push(Node::start(common).await);
             // Until the others know that it is gone: what falls to it is left undone.
             tokio::time::sleep(Duration::from_millis(1200)).await;
+            taken_over(common, &nodes[0]).await;
         }
         if script.random.one_in(15) {
             common.interrupt();
         }
     }
+}
+
+/// Waits until others have flushed what a node had taken that is gone. Until then the tables lack it, and
+/// who asks them is told to come again.
+async fn taken_over(common: &Common, node: &Node) {
+    for _ in 0..400 {
+        let stored = node.streams.all_stored(true);
+        if tokio::time::timeout(Duration::from_millis(200), stored).await.is_ok() {
+            return;
+        }
+        common.clock.advance_ms(200);
+    }
+    panic!("what a node had taken is not flushed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
