@@ -93,11 +93,14 @@ impl Subscriptions {
             this.registry_mut().changed();
             this.begin_to_care(|name| ends.iter().any(|(end, _)| end == name)).await?;
             // What has happened before that has not been seen.
-            for (stream, _) in ends {
-                if let Some((life, tail)) = this.end_of(&stream).await?
-                    && this.registry().may_wake(&entry, &stream)
-                {
-                    entry.see(&stream, Sight::At(life, tail));
+            for (stream, end) in ends {
+                let sight = match (this.end_of(&stream).await?, end) {
+                    (Some((life, tail)), _) => Sight::At(life, tail),
+                    (None, Some((life, _))) => Sight::Gone(life),
+                    (None, None) => continue,
+                };
+                if this.registry().may_wake(&entry, &stream) {
+                    entry.see(&stream, sight);
                 }
             }
             this.schedule(&entry, &mut entry.inner());

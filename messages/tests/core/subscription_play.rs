@@ -155,8 +155,13 @@ impl Play {
                 let stream = Self::stream(i);
                 let tail = self.streams.get(&stream).map(|(l, t)| (StreamId(*l), offset(*t)));
                 self.take(Some(sub.add(&[(stream.clone(), tail)])));
-                // As the service does: it may have changed before it was linked.
-                self.look(&stream);
+                // As the service does: it may have changed, or gone, before it was linked.
+                match tail {
+                    Some((life, _)) if !self.streams.contains_key(&stream) => {
+                        self.sub.see(&stream, Sight::Gone(life));
+                    }
+                    _ => self.look(&stream),
+                }
             }
             Event::Remove(i) => {
                 self.take(sub.remove(&Self::stream(i)));
