@@ -77,11 +77,11 @@ impl Server {
         let auth = Auth::new(&config.auth, clock.clone()).await?;
         let quotas = Arc::new(quotas(config));
         let store = open_store(config).await?;
-        let OpenJournal { journal, replay, earlier } = open_journal(config)?;
+        let OpenJournal { journal, mut replay, earlier } = open_journal(config)?;
         let start = store.count_start().await?;
-        let log = open_log(config, &store, &replay).await?;
-        let auth = Arc::new(complete(auth, config, log.as_ref(), &store).await?);
         let now_ms = clock.now_ms();
+        let log = open_log(config, &store, &mut replay, now_ms).await?;
+        let auth = Arc::new(complete(auth, config, log.as_ref(), &store).await?);
         let commits = match journal {
             Some(_) => Commits::new(replay.mark, FLUSH_EARLY_BYTES as u64),
             None => {
@@ -306,6 +306,9 @@ impl Core {
             let flusher = self.flusher(earlier).await?;
             return Ok(tokio::spawn(flusher.run(interval, stop.clone())));
         };
+        if let Some(earlier) = earlier {
+            earlier.remove().context("cannot remove the journal from before there were nodes")?;
+        }
         let flusher = NodeFlusher::new(shared.clone(), self.store.clone(), self.database.clone())
             .projecting(Arc::new(Projection));
         let stop = stop.clone();
@@ -375,20 +378,29 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Database>> {
     })
 }
 
-/// The log of several nodes, if this is one of them.
+/// The log of several nodes, if this is one of them. Nothing of the journal is taken over: a node has
+/// none.
 async fn open_log(
     config: &Config,
     store: &Arc<dyn Database>,
-    replay: &Replay,
+    replay: &mut Replay,
+    now_ms: u64,
 ) -> anyhow::Result<Option<Arc<dyn SharedLog>>> {
-    let Some(url) = &config.redis.redis_url else { return Ok(None) };
+    let settings = &config.redis;
+    let Some(url) = &settings.redis_url else {
+        return Ok(cluster::without_log(settings, &**store).await.map(|()| None)?);
+    };
+    // A stop leaves the last changes in the journal, although the database has them.
+    let changes = std::mem::take(&mut replay.changes);
+    let memory = WindowMemory::new(config.window_bytes_max);
+    let left = recovery::recover(&**store, changes, now_ms, &memory).await?.unstored();
     anyhow::ensure!(
-        replay.changes.is_empty(),
-        "the journal in {} holds what is not in the database yet: start once without --redis-url, and \
-         stop that server again",
+        left == 0,
+        "the journal in {} holds changes of {left} streams that are not in the database yet: start \
+         once without --redis-url, and stop that server again",
         config.data_dir.display()
     );
-    let opened = cluster::open_log(url, &config.redis, &**store).await;
+    let opened = cluster::open_log(url, settings, &**store).await;
     opened.context("cannot use Redis (--redis-url)").map(Some)
 }
 

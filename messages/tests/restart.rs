@@ -3,7 +3,8 @@
 mod common;
 
 use bytes::Bytes;
-use common::{End, Setup, TestServer, eventually, lines, noise, raw::Raw};
+use common::{End, Setup, TestServer, eventually, lines, noise, raw::Raw, redis, request};
+use http::Method;
 use sqlx::{Connection, Row, SqliteConnection};
 
 async fn closed_reason(server: &TestServer, id: &str) -> String {
@@ -222,6 +223,65 @@ async fn content_is_plain_to_read_in_the_database() {
     let sql = "SELECT bytes FROM streams WHERE name = 'big'";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut sqlite).await.expect("a row");
     assert_eq!(bytes, 600_000);
+}
+
+#[tokio::test]
+async fn one_server_becomes_several_and_one_again() {
+    let nodes = Setup::nodes(&redis::single()).await;
+    let alone = alone(&nodes).await;
+    let server = alone.start().await;
+    server.put("/?id=text&close=false", "alone ").await;
+    server.put("/?id=gone", "old").await;
+    let delete = request(Method::DELETE, "/v1/stream/gone", &[], Bytes::new());
+    assert_eq!(server.send(delete).await.status, 204);
+    server.stop().await;
+
+    let (a, b) = (nodes.node("one").start().await, nodes.node("two").start().await);
+    assert_eq!(a.put("/?id=text&close=false&offset=6", "together ").await.status, 200);
+    b.read("/?id=text").await.expect("alone together ").await;
+    b.get("/?id=gone").await.problem(404, "stream_not_found");
+    a.stop().await;
+    b.stop().await;
+
+    let exit = alone.start_in_vain().await;
+    for words in ["several nodes", "--redis-url", "--redis-accept-loss"] {
+        assert!(exit.output.contains(words), "{words}: {}", exit.output);
+    }
+    alone.clone().with(&["--redis-accept-loss"]).start().await.stop().await;
+    let server = alone.start().await;
+    assert_eq!(server.put("/?id=text", "alone again").await.status, 200);
+    assert_eq!(server.get("/?id=text").await.text(), "alone together alone again");
+    server.stop().await;
+
+    // What Redis still knows is older than that.
+    let exit = nodes.node("one").start_in_vain().await;
+    assert!(
+        exit.output.contains("another one than this database was used with"),
+        "{}",
+        exit.output
+    );
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_on_what_only_a_journal_has() {
+    let nodes = Setup::nodes(&redis::single()).await;
+    let server = alone(&nodes).await.start().await;
+    server.put("/?id=text&close=false", "in the journal ").await;
+    server.kill().await;
+    let exit = nodes.node("one").start_in_vain().await;
+    for words in ["the journal in", "start once without --redis-url"] {
+        assert!(exit.output.contains(words), "{words}: {}", exit.output);
+    }
+    alone(&nodes).await.start().await.stop().await;
+    let node = nodes.node("one").start().await;
+    assert_eq!(node.put("/?id=text", "and in Redis").await.status, 200);
+    assert_eq!(node.get("/?id=text").await.text(), "in the journal and in Redis");
+}
+
+/// One server alone on the database of these nodes, which never flushes but at its end.
+async fn alone(nodes: &Setup) -> Setup {
+    let setup = Setup::new().await.database_url(nodes.url()).data_dir(nodes.home().join("one"));
+    setup.with(&["--flush-interval-ms", "600000"])
 }
 
 #[tokio::test]

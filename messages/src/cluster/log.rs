@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// Stands before the name of a log that has been chosen, and may not be made yet.
 const NEW: &str = "new:";
 
+/// In the place of a name where there is no log any more.
+const NONE: &str = "";
+
 /// Why there is no log to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -31,6 +34,13 @@ pub enum OpenError {
          with --redis-accept-loss"
     )]
     Lost,
+    /// One server alone wants what belongs to several nodes.
+    #[error(
+        "this database is used by several nodes, and Redis may hold what it does not have yet: give \
+         --redis-url. To go on with one server alone, stop all nodes properly, which brings everything \
+         into the database, and start once with --redis-accept-loss"
+    )]
+    Shared,
 }
 
 impl From<LogError> for OpenError {
@@ -88,6 +98,20 @@ pub async fn open_log(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Makes sure that there is no log beside `store`, for one server alone.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn without_log(settings: &RedisSettings, store: &dyn NodeStore) -> Result<(), OpenError> {
+    let Some(old) = store.incarnation().await? else { return Ok(()) };
+    if !settings.redis_accept_loss {
+        return Err(OpenError::Shared);
+    }
+    tracing::warn!("going on without what Redis may hold (--redis-accept-loss)");
+    store.begin_incarnation(Some(&old), NONE).await?;
+    Ok(())
 }
 
 fn new_name() -> String {

@@ -20,7 +20,7 @@ mod worker;
 pub use common::Common;
 pub use flusher::NodeFlusher;
 pub use forward::{Answerer, Forward, NoAnswer};
-pub use log::{OpenError, open_log};
+pub use log::{OpenError, open_log, without_log};
 pub use nodes::{Nodes, Watch};
 pub use shares::Shares;
 pub use waking::Waking;

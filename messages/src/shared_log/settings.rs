@@ -28,8 +28,8 @@ pub struct RedisSettings {
           value_parser = clap::value_parser!(u64).range(1..=1500))]
     pub redis_wait_ms: u64,
 
-    /// Go on with an empty Redis, although the last one held what was acknowledged and is not in the
-    /// database. That is lost then, and offsets behind it are used again.
+    /// Go on with an empty Redis, or without any, although the last one may hold what was acknowledged
+    /// and is not in the database. That is lost then, and offsets behind it are used again.
     #[arg(long, env = "REDIS_ACCEPT_LOSS")]
     pub redis_accept_loss: bool,
 }

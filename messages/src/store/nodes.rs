@@ -23,7 +23,7 @@ pub trait NodeStore: Send + Sync {
     /// Which shared log holds what is not here yet; `None` where there has never been one.
     fn incarnation(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>>;
 
-    /// Puts another one in the place of `old`. Returns whether that was the present one.
+    /// Puts another one in the place of `old`; an empty name stands for none. Returns whether that was the present one.
     fn begin_incarnation<'a>(
         &'a self,
         old: Option<&'a str>,
@@ -57,7 +57,8 @@ impl<DB: Run> NodeStore for SqlStore<DB> {
             let mut connection = self.readers.acquire().await?;
             let statement = Statement::fixed(INCARNATION, vec![]);
             let found: Vec<(Option<String>,)> = DB::fetch(&mut connection, statement).await?;
-            Ok(found.into_iter().next().and_then(|(incarnation,)| incarnation))
+            let found = found.into_iter().next().and_then(|(incarnation,)| incarnation);
+            Ok(found.filter(|incarnation| !incarnation.is_empty()))
         })
     }
 
