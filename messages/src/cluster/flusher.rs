@@ -108,7 +108,11 @@ impl NodeFlusher {
         let names: Vec<StreamName> = self.taken.keys().cloned().collect();
         for names in names.chunks(LOAD_NAMES_MAX) {
             let parts = self.plan(names).await?;
-            self.write_all(parts, until_ms).await?;
+            match self.write_all(parts, until_ms).await {
+                // What is left is looked at again.
+                Err(StoreError::TooLate) => return Ok(true),
+                written => written?,
+            }
         }
         Ok(found)
     }

@@ -298,6 +298,9 @@ pub const SOCKET_OPENINGS_MAX: usize = 64;
 /// this, nothing more is read from it.
 pub const SOCKET_QUESTIONS_MAX: usize = 64;
 
+/// What a socket could not find out for its client is asked again after this.
+pub const SOCKET_AGAIN_MS: u64 = 1_000;
+
 /// Times that one socket says who types. The others are dropped.
 pub const SOCKET_TYPING_PER_SEC_MAX: u32 = 4;
 
@@ -463,12 +466,14 @@ pub const LOG_KEPT_CHANGES: u64 = 64;
 /// them. More would fill the buffers of a node that is slow.
 pub const WAKE_BYTES_MAX: usize = 8192;
 
-/// After this another node takes over what one has taken to flush. Longer than a transaction of that
-/// one can last: see [`FLUSH_LEASE_MS`].
-pub const WORK_CLAIM_MS: u64 = 30_000;
+/// After this another node takes over what one has taken to flush. Longer than it may take to look at it
+/// and begin to write ([`FLUSH_LEASE_MS`]), and shorter than those wait who wait for the tables
+/// ([`TABLES_WAIT_MS_MAX`]): when a node is killed, they shall not notice.
+pub const WORK_CLAIM_MS: u64 = 8_000;
 
-/// So long after a node has taken work it may still begin to write it, by the clock of the database.
-pub const FLUSH_LEASE_MS: u64 = 10_000;
+/// So long after a node has begun to look at work it may still begin to write it, by the clock of the
+/// database.
+pub const FLUSH_LEASE_MS: u64 = 3_000;
 
 /// How long whoever asks something of a name may wait for the shared log before it is refused: longer
 /// than a restart of Redis takes, or a replica to take its place.

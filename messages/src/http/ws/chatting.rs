@@ -13,8 +13,11 @@ use crate::{
         Seat,
     },
     http::{problem::Problem, protocol::Start},
-    limits::{LIST_CONVERSATIONS_MAX, SOCKET_QUESTIONS_MAX, SOCKET_TYPING_PER_SEC_MAX},
+    limits::{
+        LIST_CONVERSATIONS_MAX, SOCKET_AGAIN_MS, SOCKET_QUESTIONS_MAX, SOCKET_TYPING_PER_SEC_MAX,
+    },
     model::Standing,
+    stream::StreamError,
 };
 use axum::http::StatusCode;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
@@ -23,7 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// See the module.
 pub(super) struct Chatting {
@@ -40,7 +43,20 @@ pub(super) struct Chatting {
     looks_again: bool,
     /// Then how far everybody is has to be said again in these.
     stale: VecDeque<ConversationName>,
+    /// What could not be found out, and is asked again at this time.
+    again: Vec<Question>,
+    again_at: Instant,
     typing: Typing,
+}
+
+/// What nobody has asked for, and the client needs to be told nevertheless.
+enum Question {
+    /// What there is to say of a conversation that the user may have come into.
+    LookIn(ConversationName),
+    /// What was missed.
+    LookAgain,
+    /// What there is, for a client that knows nothing of all this.
+    Show,
 }
 
 /// Which conversations come by themselves. Those that have come are remembered, for as long as the
@@ -70,7 +86,7 @@ enum Answer {
     Shown(Listed),
     /// After letters were missed.
     ListedAgain(Listed),
-    CameIn(Result<ConversationView, ChatError>),
+    CameIn(ConversationName, Result<ConversationView, ChatError>),
     Acquainted(Option<Label>, Result<Vec<String>, ChatError>),
 }
 
@@ -87,7 +103,7 @@ impl Chatting {
     pub fn sit_down(chat: Arc<Chat>, user: Arc<str>) -> Self {
         let (seat, letters) = chat.sit_down(&user);
         let typing = Typing { since: Instant::now(), count: 0 };
-        let (questions, stale) = (FuturesOrdered::new(), VecDeque::new());
+        let (questions, stale, again) = (FuturesOrdered::new(), VecDeque::new(), Vec::new());
         Self {
             chat,
             user,
@@ -98,6 +114,8 @@ impl Chatting {
             begins_to_follow: false,
             looks_again: false,
             stale,
+            again,
+            again_at: Instant::now(),
             typing,
         }
     }
@@ -106,7 +124,7 @@ impl Chatting {
     pub fn plain(chat: Arc<Chat>, user: Arc<str>) -> Self {
         let mut chatting = Self::sit_down(chat, user);
         chatting.mode = Mode::Plain(HashSet::new());
-        chatting.list(Answer::Shown);
+        chatting.find_out(Question::Show);
         chatting
     }
 
@@ -208,7 +226,7 @@ impl Chatting {
             (Why::NoAccess, Mode::Follows(known) | Mode::Plain(known)) => {
                 if known.remove(&name) {
                     // They may have come in again while this one lagged.
-                    self.look_in(name);
+                    self.find_out(Question::LookIn(name));
                 }
                 None
             }
@@ -219,10 +237,34 @@ impl Chatting {
         }
     }
 
-    /// Asks what there is to say of a conversation that the user may have come into.
-    fn look_in(&mut self, name: ConversationName) {
-        let (chat, user) = (self.chat.clone(), self.user.clone());
-        self.ask(async move { Answer::CameIn(chat.view(&user, &name).await) });
+    fn find_out(&mut self, question: Question) {
+        match question {
+            Question::LookIn(name) => {
+                let (chat, user) = (self.chat.clone(), self.user.clone());
+                self.ask(async move {
+                    let found = chat.view(&user, &name).await;
+                    Answer::CameIn(name, found)
+                });
+            }
+            Question::LookAgain => self.list(Answer::ListedAgain),
+            Question::Show => self.list(Answer::Shown),
+        }
+    }
+
+    /// It could not be found out. Where that may pass it is asked again: the client cannot ask for what
+    /// it does not know of.
+    fn not_found_out(&mut self, question: Question, error: ChatError) -> Vec<Told> {
+        use StreamError::{LogUnavailable, Overloaded, StoreUnavailable};
+        match error {
+            ChatError::Stream(StoreUnavailable | LogUnavailable | Overloaded) => {
+                if self.again.is_empty() {
+                    self.again_at = Instant::now() + Duration::from_millis(SOCKET_AGAIN_MS);
+                }
+                self.again.push(question);
+                Vec::new()
+            }
+            error => failed(None, error),
+        }
     }
 
     /// Waits for something that is to be done; only for what was asked for, unless there `is_room` for
@@ -232,12 +274,18 @@ impl Chatting {
             let frame = self.seat.receipts(&name);
             return frame.map(|frame| Told::Frame(frame.to_string())).into_iter().collect();
         }
-        let reads = is_room && self.has_room();
+        let asks = is_room && self.has_room();
+        let reads = asks && self.again.len() < SOCKET_QUESTIONS_MAX;
         tokio::select! {
             Some(answer) = self.questions.next(), if !self.questions.is_empty() => {
                 self.answered(answer)
             }
             Some(notice) = self.letters.next(), if reads => self.noticed(notice),
+            () = sleep_until(self.again_at), if asks && !self.again.is_empty() => {
+                let again = std::mem::take(&mut self.again);
+                again.into_iter().for_each(|question| self.find_out(question));
+                Vec::new()
+            }
             else => std::future::pending().await,
         }
     }
@@ -257,7 +305,7 @@ impl Chatting {
         self.look_again();
         match notice {
             Notice::Joined(name) => {
-                self.look_in(name);
+                self.find_out(Question::LookIn(name));
                 Vec::new()
             }
             Notice::Missed => Vec::new(),
@@ -274,7 +322,7 @@ impl Chatting {
         self.stale = self.seat.conversations().cloned().collect();
         if !matches!(self.mode, Mode::Asks) {
             self.looks_again = true;
-            self.list(Answer::ListedAgain);
+            self.find_out(Question::LookAgain);
         }
     }
 
@@ -289,21 +337,22 @@ impl Chatting {
                 }
             }
             Answer::Shown(Ok(views)) => self.shown(&views),
-            Answer::ListedAgain(listed) => {
+            Answer::ListedAgain(Err(error)) => self.not_found_out(Question::LookAgain, error),
+            Answer::ListedAgain(Ok(views)) => {
                 self.looks_again = false;
-                let told = match listed {
+                let told = match self.mode {
                     // Meanwhile the client has said that it wants none.
-                    Ok(_) if matches!(self.mode, Mode::Asks) => Vec::new(),
-                    Ok(views) => views.into_iter().flat_map(|view| self.came_in(&view)).collect(),
-                    Err(error) => failed(None, error),
+                    Mode::Asks => Vec::new(),
+                    _ => views.into_iter().flat_map(|view| self.came_in(&view)).collect(),
                 };
                 self.look_again();
                 told
             }
-            Answer::CameIn(Ok(view)) => self.came_in(&view),
+            Answer::CameIn(_, Ok(view)) => self.came_in(&view),
             // They are gone again.
-            Answer::CameIn(Err(ChatError::NotAParticipant | ChatError::NotFound)) => Vec::new(),
-            Answer::Shown(Err(error)) | Answer::CameIn(Err(error)) => failed(None, error),
+            Answer::CameIn(_, Err(ChatError::NotAParticipant | ChatError::NotFound)) => Vec::new(),
+            Answer::CameIn(name, Err(error)) => self.not_found_out(Question::LookIn(name), error),
+            Answer::Shown(Err(error)) => self.not_found_out(Question::Show, error),
             Answer::Acquainted(_, Ok(users)) => {
                 let frames = self.seat.watch(users);
                 frames.iter().map(|frame| Told::Frame(frame.to_string())).collect()

@@ -87,8 +87,10 @@ impl Person {
 
     fn refused(&mut self, frame: &Frame<'_>) {
         let status = frame.status.unwrap_or(0);
-        if frame.id.is_none() && status == 403 && !self.drifts.is_empty() {
-            // Something that wants no answer, from somebody who does not take part any more.
+        let is_out = status == 403 && !self.drifts.is_empty();
+        if frame.id.is_none() && (is_out || matches!(status, 429 | 503)) {
+            // To "typing", which wants no answer, from somebody who does not take part any more or at a
+            // moment when nobody knows.
             return count(&self.run.counts.refused);
         }
         if let Some(waiting) = self.waited(frame) {
