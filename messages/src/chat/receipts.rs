@@ -240,7 +240,10 @@ impl Receipts {
 
 impl super::Chat {
     /// Takes up how far readers on other nodes are.
-    pub(super) async fn take_up_marks(&self) -> Result<(), ChatError> {
+    ///
+    /// # Errors
+    /// The log of the nodes does not answer.
+    pub async fn take_up_marks(&self) -> Result<(), ChatError> {
         if let Some(others) = &self.others {
             let name = StreamName::of_chat(RECEIPTS).map_err(|_| ChatError::BadName)?;
             others.shared.look_now(&name).await?;

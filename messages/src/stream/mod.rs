@@ -184,6 +184,32 @@ impl Streams {
         }
     }
 
+    /// As [`Streams::find`], for whoever appends. Where nodes share a log it may be a life that has ended
+    /// elsewhere: an append is decided on the present one, so nobody needs to ask the log before. When it
+    /// fails, [`Streams::instead_of`] tells whether that was so.
+    ///
+    /// # Errors
+    /// There is none, or the store does not say.
+    pub async fn find_to_append(&self, name: &StreamName) -> Result<Arc<Channel>, StreamError> {
+        let known = self.shared.as_ref().and_then(|shared| shared.known(name));
+        match known.filter(|channel| !channel.may_expire()) {
+            Some(channel) => {
+                channel.mark_used(self.clock.now_ms());
+                Ok(channel)
+            }
+            None => self.find(name).await,
+        }
+    }
+
+    /// The present life in the place of one that [`Streams::find_to_append`] has found, if that was
+    /// over; or why there is none.
+    pub async fn instead_of(&self, found: &Channel) -> Option<Result<Arc<Channel>, StreamError>> {
+        self.shared.as_ref()?;
+        let present = self.find(found.name()).await;
+        let is_same = present.as_ref().is_ok_and(|present| present.id() == found.id());
+        (!is_same).then_some(present)
+    }
+
     /// The channel of a name that is in memory.
     fn loaded_channel(&self, name: &StreamName) -> Option<Arc<Channel>> {
         self.slots.get(name)?.get().cloned()

@@ -333,20 +333,24 @@ struct NoFaults;
 
 impl Faults for NoFaults {}
 
-#[tokio::test]
-async fn forks_hold_their_source_on_every_node() {
-    let common = Common::new(Terms::default()).await;
-    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
-    a.streams.ensure(empty("source")).await.expect("created");
-    a.append(&name("source"), "shared,").await.expect("appended");
-    let fork = |text: &str| NewStream {
+/// A stream that branches off from "source" at its end.
+fn fork(text: &str) -> NewStream {
+    NewStream {
         content_type: None,
         fork: Some(messages::stream::ForkRequest {
             source: name("source"),
             point: messages::model::ForkPoint { anchor: None, beyond: 0 },
         }),
         ..empty(text)
-    };
+    }
+}
+
+#[tokio::test]
+async fn forks_hold_their_source_on_every_node() {
+    let common = Common::new(Terms::default()).await;
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    a.streams.ensure(empty("source")).await.expect("created");
+    a.append(&name("source"), "shared,").await.expect("appended");
     assert!(b.streams.ensure(fork("fork")).await.expect("created").created);
     a.append(&name("source"), "later").await.expect("appended");
     assert_eq!(a.append(&name("fork"), "own").await, Ok(10));
@@ -360,4 +364,31 @@ async fn forks_hold_their_source_on_every_node() {
     b.streams.delete(&fork).await.expect("deleted");
     assert!(matches!(a.content(&name("source")).await, Err(StreamError::NotFound)));
     assert!(a.streams.ensure(empty("source")).await.expect("free again").created);
+}
+
+/// Of a fork that is gone the log still has the changes, and of what it branched off from there is
+/// nothing.
+#[tokio::test]
+async fn a_node_that_comes_late_does_not_miss_the_source_of_what_is_gone() {
+    let common = Common::new(Terms::default()).await;
+    let a = Node::start(&common).await;
+    let (deaf, later) = (Node::without_flusher(&common).await, Node::start(&common).await);
+    deaf.kill();
+    a.streams.ensure(empty("fork")).await.expect("created");
+    a.streams.ensure(empty("source")).await.expect("created");
+    assert_eq!(deaf.content(&name("fork")).await.expect("content"), b"");
+    let delete = async |text: &str| {
+        let channel = a.streams.find(&name(text)).await.expect("there");
+        a.streams.delete(&channel).await.expect("deleted");
+    };
+    delete("fork").await;
+    assert!(a.streams.ensure(fork("fork")).await.expect("created").created);
+    delete("fork").await;
+    delete("source").await;
+    for node in [&deaf, &later] {
+        let seen = node.content(&name("fork")).await;
+        assert!(matches!(seen, Err(StreamError::NotFound)), "{seen:?}");
+    }
+    assert!(later.streams.ensure(empty("fork")).await.expect("free again").created);
+    assert_eq!(deaf.append(&name("fork"), "anew").await, Ok(4));
 }

@@ -3,8 +3,8 @@
 use crate::{
     BINARY, JSON, TEXT,
     client::{Got, Socket},
-    common::Setup,
-    create,
+    common::{Setup, redis},
+    create, delete,
 };
 use serde_json::json;
 
@@ -142,4 +142,23 @@ async fn appends_before_a_goodbye_happen() {
     }
     socket.close().await;
     reader.read(&mut got, |got| got.bytes.len() == 100).await;
+}
+
+#[tokio::test]
+async fn an_append_is_to_the_life_that_another_node_has_begun() {
+    let nodes = Setup::nodes(&redis::single()).await;
+    let (a, b) = (nodes.node("a"), nodes.node("b"));
+    let (a, b) = tokio::join!(a.start(), b.start());
+    create(&a, "s", TEXT, "").await;
+    let mut socket = Socket::open(&a).await;
+    socket.send(json!({"type": "append", "stream": "s", "text": "old"})).await;
+    socket.expect("appended").await;
+    delete(&b, "s").await;
+    create(&b, "s", JSON, "1").await;
+    socket.send(json!({"type": "append", "stream": "s", "messages": [2]})).await;
+    socket.expect("appended").await;
+    assert_eq!(b.get("/v1/stream/s").await.text(), "[1,2]");
+    delete(&b, "s").await;
+    socket.send(json!({"type": "append", "id": 1, "stream": "s", "messages": [3]})).await;
+    assert_eq!(socket.refused("stream_not_found").await["id"], 1);
 }

@@ -34,10 +34,15 @@ pub(super) async fn append(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let exact = body.size_hint().exact();
+    let is_short = body.size_hint().exact().is_some_and(is_short);
     let mut incoming = app.incoming(body);
-    let done = match Append::parse(app, principal, name, &parts.headers).await {
-        Ok(append) if append.may_be_cut() && exact.is_none_or(is_long) => {
+    // What is appended at once can be tried again on another life.
+    let channel = match is_short {
+        true => app.streams.find_to_append(name).await,
+        false => app.streams.find(name).await,
+    };
+    let done = match Append::parse(app, principal, channel, &parts.headers) {
+        Ok(append) if append.may_be_cut() && !is_short => {
             append.piece_by_piece(&mut incoming).await
         }
         Ok(append) => append.at_once(&mut incoming).await,
@@ -49,11 +54,12 @@ pub(super) async fn append(
     done
 }
 
-fn is_long(bytes: u64) -> bool {
-    bytes > APPEND_BYTES_MAX as u64
+fn is_short(bytes: u64) -> bool {
+    bytes <= APPEND_BYTES_MAX as u64
 }
 
 /// One request at work.
+#[derive(Clone)]
 struct Append<'a> {
     app: &'a App,
     principal: &'a Principal,
@@ -65,16 +71,16 @@ struct Append<'a> {
 }
 
 impl<'a> Append<'a> {
-    async fn parse(
+    fn parse(
         app: &'a App,
         principal: &'a Principal,
-        name: &StreamName,
+        channel: Result<Arc<Channel>, StreamError>,
         headers: &'a HeaderMap,
     ) -> Result<Self, Problem> {
         let writer = headers::writer(headers)?;
         let close = headers::closes(headers).then_some(CloseReason::Finished);
         let content_type = headers.get(header::CONTENT_TYPE);
-        let channel = app.streams.find(name).await?;
+        let channel = channel?;
         Ok(Self { app, principal, channel, writer, close, content_type })
     }
 
@@ -83,8 +89,21 @@ impl<'a> Append<'a> {
         self.writer.is_nobody() && !self.channel.holds_messages()
     }
 
-    async fn at_once(mut self, incoming: &mut Incoming<'_>) -> Result<Response, Problem> {
+    async fn at_once(self, incoming: &mut Incoming<'_>) -> Result<Response, Problem> {
         let body = incoming.whole(APPEND_BYTES_MAX).await?;
+        let streams = &self.app.streams;
+        let again = streams.shared().map(|_| (self.clone(), body.clone()));
+        let done = self.whole(body).await;
+        if done.is_err()
+            && let Some((again, body)) = again
+            && let Some(present) = streams.instead_of(&again.channel).await
+        {
+            return Self { channel: present?, ..again }.whole(body).await;
+        }
+        done
+    }
+
+    async fn whole(mut self, body: Bytes) -> Result<Response, Problem> {
         let is_empty = body.is_empty();
         let wrong_type = self.check(is_empty)?;
         let records = if wrong_type {

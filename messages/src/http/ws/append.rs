@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     auth::{Access, Principal},
+    channel::Channel,
     http::problem::Problem,
     model::{CloseReason, media_type},
-    stream::{Addition, PendingAppend, Streams},
+    stream::{Addition, PendingAppend, StreamError, Streams},
 };
 use futures::FutureExt;
 use std::sync::Arc;
@@ -39,13 +40,29 @@ async fn place(
     append: Append,
     principal: &Principal,
 ) -> Result<PendingAppend, Problem> {
-    let Append { stream, records, content_type, writer, close, .. } = append;
-    principal.check(Access::Write, &stream)?;
-    let channel = streams.find(&stream).await?;
+    principal.check(Access::Write, &append.stream)?;
+    let channel = streams.find_to_append(&append.stream).await?;
+    let again = streams.shared().map(|_| append.clone());
+    let placed = place_in(streams, &channel, append).await;
+    let is_fine = placed.as_ref().is_ok_and(PendingAppend::is_accepted);
+    if let Some(again) = again.filter(|_| !is_fine)
+        && let Some(present) = streams.instead_of(&channel).await
+    {
+        return Ok(place_in(streams, &present?, again).await?);
+    }
+    Ok(placed?)
+}
+
+async fn place_in(
+    streams: &Streams,
+    channel: &Arc<Channel>,
+    append: Append,
+) -> Result<PendingAppend, StreamError> {
+    let Append { records, content_type, writer, close, .. } = append;
     let own = media_type(channel.content_type());
     let differs = |other: String| !media_type(&other).eq_ignore_ascii_case(own);
     let wrong_type = !records.is_empty() && content_type.is_some_and(differs);
     let close = close.then_some(CloseReason::Finished);
     let addition = Addition { records, close, writer, wrong_type, ..Addition::default() };
-    Ok(streams.begin_append(&channel, addition).await?)
+    streams.begin_append(channel, addition).await
 }

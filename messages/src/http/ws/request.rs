@@ -45,6 +45,7 @@ pub(super) struct Subscribe {
 }
 
 /// Something to append, to close, or both.
+#[derive(Clone)]
 pub(super) struct Append {
     pub id: Option<Label>,
     pub stream: StreamName,

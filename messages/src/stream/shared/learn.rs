@@ -251,34 +251,49 @@ impl Shared {
         happened: &mut bool,
     ) -> Result<bool, StreamError> {
         if !standing.loaded {
-            let row = self.loader.load(name).await?;
-            self.take_row(standing, row).await?;
+            self.take_stored(name, standing, head).await?;
         }
         if standing.version > head.version && !self.is_ahead(name, standing, head).await? {
             return Ok(false);
         }
         while standing.version < head.version {
-            let read = self.log.read(name, standing.version, LOG_READ_BYTES_MAX).await;
-            let logged = read.map_err(|error| self.trouble(&error))?;
-            if logged.first().is_none_or(|first| first.version != standing.version + 1) {
-                let before = standing.version;
-                let row = self.loader.load(name).await?;
-                self.take_row(standing, row).await?;
-                if standing.channel.is_none() && standing.version < head.stored {
-                    // A life that has ended and has left neither a row nor all of its changes.
-                    (standing.life, standing.version) = (head.life, head.stored);
-                    continue;
+            let before = standing.version;
+            let read = self.log.read(name, before, LOG_READ_BYTES_MAX).await;
+            for Logged { version, change } in read.map_err(|error| self.trouble(&error))? {
+                if version != standing.version + 1 {
+                    break;
                 }
-                if standing.version == before {
-                    return Ok(false);
+                match self.take_up(standing, version, &change, attempt).await {
+                    Ok(is_attempt) => *happened |= is_attempt,
+                    // It stands on what is gone by now, and so must be what it has begun.
+                    Err(StreamError::Damaged) if version <= head.stored => break,
+                    Err(error) => return Err(error),
                 }
-                continue;
             }
-            for Logged { version, change } in logged {
-                *happened |= self.take_up(standing, version, &change, attempt).await?;
+            if standing.version == before {
+                self.take_stored(name, standing, head).await?;
+            }
+            if standing.version == before {
+                return Ok(false);
             }
         }
         Ok(standing.life == head.life || standing.version > head.version)
+    }
+
+    /// Goes on from what the store has. Where that is nothing, every life up to what `head` says to be
+    /// stored has ended, whether or not the log still has the changes.
+    async fn take_stored(
+        &self,
+        name: &StreamName,
+        standing: &mut Standing,
+        head: Head,
+    ) -> Result<(), StreamError> {
+        let row = self.loader.load(name).await?;
+        self.take_row(standing, row).await?;
+        if standing.channel.is_none() && standing.version < head.stored {
+            (standing.life, standing.version) = (head.life, head.stored);
+        }
+        Ok(())
     }
 
     /// Takes up what another node has told, if that fits.

@@ -28,6 +28,8 @@ pub(super) struct Line {
     queue: Mutex<Queue>,
     /// Of the task that serves the queue.
     standing: tokio::sync::Mutex<Standing>,
+    /// The channel in there, for whoever does not want to wait for that task.
+    known: Mutex<Option<Arc<Channel>>>,
     followed: AtomicBool,
     /// Somebody wants to be told of all changes of it, also when nobody uses it here.
     watched: AtomicBool,
@@ -99,6 +101,7 @@ impl Line {
             name,
             queue: Mutex::default(),
             standing: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
             followed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             following: tokio::sync::Mutex::new(()),
@@ -107,6 +110,11 @@ impl Line {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life that this node last knew, which may have ended since.
+    pub fn known(&self) -> MutexGuard<'_, Option<Arc<Channel>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks something of the name.
@@ -124,6 +132,7 @@ impl Line {
         let mut standing = self.standing.lock().await;
         while let Some(mut asks) = self.next() {
             let result = shared.round(&self.name, &mut standing, &mut asks).await;
+            self.known().clone_from(&standing.channel);
             for ask in asks {
                 ask.answer(result.map(|()| &*standing));
             }
@@ -186,8 +195,8 @@ impl Line {
     pub fn usage(&self) -> Option<Usage> {
         let standing = self.standing.try_lock().ok()?;
         let channel = standing.channel.clone();
-        // One in the standing, one here.
-        let is_held = channel.as_ref().is_some_and(|channel| Arc::strong_count(channel) > 2);
+        // One in the standing, one beside it, one here.
+        let is_held = channel.as_ref().is_some_and(|channel| Arc::strong_count(channel) > 3);
         Some(Usage { channel, is_held })
     }
 }

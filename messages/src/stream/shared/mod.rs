@@ -172,6 +172,12 @@ impl Shared {
         self.look_with(name, true).await
     }
 
+    /// The life of a name that this node last knew, if it knows of no end.
+    pub(super) fn known(&self, name: &StreamName) -> Option<Arc<Channel>> {
+        let channel = self.lines.get(name)?.known().clone()?;
+        channel.over().is_none().then_some(channel)
+    }
+
     async fn look_with(
         self: &Arc<Self>,
         name: &StreamName,

@@ -46,6 +46,8 @@ pub struct Room {
     pub is_caught_up: bool,
     /// The user has just come in, and the subscription will begin at the beginning.
     has_entered: bool,
+    /// The subscription could not begin just now.
+    pub is_put_off: bool,
 }
 
 /// All conversations of one client.
@@ -72,6 +74,7 @@ impl Inbox {
                 is_open: false,
                 is_caught_up: false,
                 has_entered: false,
+                is_put_off: false,
             };
             (name, room)
         };
@@ -87,7 +90,7 @@ impl Inbox {
     pub fn connect(&mut self) {
         for room in self.rooms.values_mut() {
             (room.is_member, room.has_entered) = (false, false);
-            (room.is_open, room.is_caught_up) = (false, false);
+            (room.is_open, room.is_caught_up, room.is_put_off) = (false, false, false);
         }
     }
 
@@ -208,6 +211,10 @@ impl Room {
 
     /// The subscription is over.
     fn end(&mut self, frame: &Frame<'_>, offset: &str) -> Vec<Fault> {
+        if frame.status == Some(503) && !self.is_open {
+            self.is_put_off = true;
+            return Vec::new();
+        }
         let was_open = std::mem::take(&mut self.is_open);
         self.is_member = false;
         let code = frame.code.as_deref().unwrap_or_default();
@@ -271,6 +278,18 @@ mod tests {
         assert_eq!(take(&mut inbox, &[BEGIN, LEAVE, MORE]), ["delivered behind the end of access"]);
         let (mut inbox, _) = self::inbox();
         assert_eq!(take(&mut inbox, &[BEGIN, END]), ["a subscription ended wrongly"]);
+    }
+
+    #[test]
+    fn only_what_has_not_begun_may_be_put_off() {
+        const LATER: &str =
+            r#"{"type":"error","sub":"team","status":503,"code":"redis_unavailable"}"#;
+        let (mut inbox, _) = inbox();
+        assert!(take(&mut inbox, &[LATER]).is_empty());
+        assert!(inbox.rooms()["team"].is_put_off);
+        inbox.connect();
+        assert!(!inbox.rooms()["team"].is_put_off);
+        assert_eq!(take(&mut inbox, &[BEGIN, LATER]), ["a subscription ended wrongly"]);
     }
 
     #[test]

@@ -185,7 +185,12 @@ impl Person {
                 return Ok(Left::Done);
             }
             select! {
-                text = socket.next() => self.take(&text?),
+                text = socket.next() => {
+                    self.take(&text?);
+                    if self.inbox.rooms().values().any(|room| room.is_put_off) {
+                        return Ok(Left::Away(self.random.up_to(limits::BREAK)));
+                    }
+                }
                 () = self.phase.changed() => due = Instant::now(),
                 () = sleep_until(due) => {
                     due = Instant::now() + limits::FINISH_POLL;
