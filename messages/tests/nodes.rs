@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Setup, TestServer, protocol::at, redis};
+use common::{End, Setup, TestServer, eventually, protocol::at, redis};
 use http::Method;
 
 async fn two() -> (TestServer, TestServer) {
@@ -52,4 +52,40 @@ async fn an_append_to_what_another_node_has_ended_is_refused() {
     assert_eq!(refused.header("stream-closed"), "true");
     refused.problem(409, "stream_closed");
     assert_eq!(a.get(&at("closed", "")).await.text(), "text");
+}
+
+/// Waits until a stream ends there.
+async fn has(node: &TestServer, id: &str, bytes: u64) {
+    eventually("the content", async || {
+        let head = node.head(&format!("/?id={id}")).await;
+        let end = (head.status == 200).then(|| head.header("stream-next-offset").to_owned())?;
+        end.ends_with(&format!("_{bytes:016}")).then_some(())
+    })
+    .await;
+}
+
+/// The node that a producer has begun on dies, and it goes on at another one.
+#[tokio::test]
+async fn a_producer_that_goes_on_elsewhere_outlives_the_node_that_it_began_on() {
+    let (a, b) = two().await;
+    let mut producer = a.produce("/?id=moves&close=always");
+    producer.send("from a, ").await;
+    has(&b, "moves", 8).await;
+    let mut other = a.produce("/?id=stays&close=always");
+    other.send("from a").await;
+    has(&b, "stays", 6).await;
+    drop(a.kill().await);
+    let mut producer = b.produce("/?id=moves&close=always&offset=8");
+    producer.send("from b").await;
+    has(&b, "moves", 14).await;
+    let mut reader = b.read("/?id=moves").await;
+    reader.expect("from a, from b").await;
+    // Whoever did not go on is ended when the others know that the node is gone.
+    let stays = b.read("/?id=stays").await;
+    let (content, end) = stays.rest().await;
+    assert_eq!((&content[..], end), (&b"from a"[..], End::Clean));
+    producer.send(", still").await;
+    reader.expect(", still").await;
+    assert_eq!(producer.finish().await.status, 200);
+    assert_eq!(reader.rest().await.1, End::Clean);
 }

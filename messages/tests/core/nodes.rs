@@ -12,11 +12,17 @@ use messages::{
     model::{
         CloseReason, Flush, Fork, ForkPoint, Stamp, StoredStream, StreamId, StreamName, Writer,
     },
-    shared_log::{Faults, MemoryLog, Terms},
+    shared_log::{CallFault, Faults, MemoryLog, Terms},
     store::{self, NodeStore, Store},
     stream::{Addition, Ground, NewStream, Piece, StreamError, Streams},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -327,6 +333,43 @@ async fn a_node_that_comes_late_sees_what_was_deleted() {
     assert!(c.streams.ensure(empty("s")).await.expect("created").created);
     assert_eq!(b.append(&name("s"), "anew").await, Ok(4));
     assert_eq!(a.content(&name("s")).await.expect("content"), b"anew");
+}
+
+/// The log answers nobody who asks how things are, as long as this is so.
+#[derive(Clone, Default)]
+struct Silence(Arc<AtomicBool>);
+
+impl Faults for Silence {
+    fn call(&self, method: &'static str) -> CallFault {
+        let is_silent = self.0.load(Ordering::Relaxed) && matches!(method, "head" | "read");
+        if is_silent { CallFault::Before } else { CallFault::None }
+    }
+}
+
+/// A node that cannot ask does not take the last thing that it was told for the end of it.
+#[tokio::test]
+async fn what_was_told_before_does_not_make_certain() {
+    let silence = Silence::default();
+    let common = Common::in_memory(Terms::default(), silence.clone());
+    let (a, b) = (Node::start(&common).await, Node::start(&common).await);
+    a.streams.ensure(empty("s")).await.expect("created");
+    a.append(&name("s"), "before,").await.expect("appended");
+    assert_eq!(b.content(&name("s")).await.expect("content"), b"before,");
+    let channel = b.streams.find(&name("s")).await.expect("there");
+    let (mut reader, _) = b.streams.read(channel.clone(), 7).await.expect("the end");
+    b.streams.shared().expect("a log").follow(&channel).await.expect("told of what comes");
+    let on_a = a.streams.find(&name("s")).await.expect("there");
+    silence.0.store(true, Ordering::Relaxed);
+    b.streams.find(&name("s")).await.expect("as far as is known");
+    a.streams.append(&on_a, Addition::bytes("told".into())).await.expect("appended");
+    assert!(matches!(reader.next().await.expect("a piece"), Piece::Data(_)));
+    let status = b.streams.status(&channel).await;
+    assert_eq!(status.err(), Some(StreamError::LogUnavailable));
+    let beyond = b.streams.read(channel.clone(), 99).await;
+    assert_eq!(beyond.err(), Some(StreamError::LogUnavailable));
+    silence.0.store(false, Ordering::Relaxed);
+    b.streams.find(&name("s")).await.expect("there");
+    assert_eq!(b.streams.status(&channel).await.expect("certain").tail.bytes, 11);
 }
 
 struct NoFaults;

@@ -69,6 +69,7 @@ impl Shared {
             match self.catch_up(name, standing, head, attempt, &mut happened).await {
                 Ok(true) => {
                     self.mind(standing, head);
+                    standing.is_certain();
                     return Ok(happened);
                 }
                 Ok(false) => {}
@@ -107,14 +108,14 @@ impl Shared {
         // behind the back of whoever has found it cold.
         let fresh = Duration::from_millis(self.log.terms().hot_ms / 2);
         if standing.loaded && standing.asked.is_some_and(|asked| asked.elapsed() < fresh) {
-            standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
+            standing.is_certain();
             return Ok(());
         }
         let asked = Instant::now();
         let row = self.loader.load(name).await?;
         self.take_row(standing, row).await?;
         standing.asked = Some(asked);
-        standing.channel.iter().for_each(|channel| channel.set_uncertain(false));
+        standing.is_certain();
         Ok(())
     }
 

@@ -88,6 +88,12 @@ pub(super) struct Usage {
 }
 
 impl Standing {
+    /// The log has just said that this is how it is. What it has told some time ago says less: that may
+    /// come when it does not answer any more.
+    pub fn is_certain(&self) {
+        self.channel.iter().for_each(|channel| channel.set_uncertain(false));
+    }
+
     /// A claim that is good for an addition.
     fn fresh_claim(&self) -> Option<u64> {
         let fresh = Duration::from_millis(LOG_CLAIM_MS / 2);
@@ -318,6 +324,7 @@ impl Shared {
             Ok(Added::Done(head)) => {
                 self.take_up_own(standing, version, trial.steps);
                 self.mind(standing, head);
+                standing.is_certain();
                 Ok(true)
             }
             Ok(Added::Moved(head)) => {
@@ -388,7 +395,6 @@ impl Shared {
         }
         standing.ended.retain(|(version, _)| *version > standing.stored);
         if let Some(channel) = &standing.channel {
-            channel.set_uncertain(false);
             channel.hears_expiry(head.expires_ms);
         }
     }

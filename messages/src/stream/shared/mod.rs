@@ -196,9 +196,12 @@ impl Shared {
     pub(super) async fn append(
         self: &Arc<Self>,
         channel: &Arc<Channel>,
-        addition: super::Addition,
+        mut addition: super::Addition,
     ) -> Result<Decision, StreamError> {
         self.check_room()?;
+        // The tie is to the node that a stream began on. A producer that has gone on at another one must
+        // not be cut off when that one dies.
+        addition.tied &= (channel.id().0 >> 32) as u32 == self.node;
         let (answer, answered) = oneshot::channel();
         // What is old goes from streams of chat, and somebody must always be able to leave.
         let is_chat = channel.name().in_chat().is_some();

@@ -211,8 +211,9 @@ impl Room {
 
     /// The subscription is over.
     fn end(&mut self, frame: &Frame<'_>, offset: &str) -> Vec<Fault> {
-        if frame.status == Some(503) && !self.is_open {
-            self.is_put_off = true;
+        // What was before is in the database; who has caught up needs it no more.
+        if frame.status == Some(503) && !(self.is_open && self.is_caught_up) {
+            (self.is_open, self.is_put_off) = (false, true);
             return Vec::new();
         }
         let was_open = std::mem::take(&mut self.is_open);
@@ -252,6 +253,8 @@ mod tests {
     const BEGIN: &str = r#"{"type":"subscribed","sub":"team","conversation":"team","offset":"0000000000000000_0000000000000000"}"#;
     const LEAVE: &str = r#"{"type":"data","sub":"team","offset":"0000000000000003_0000000000000030","messages":[{"type":"message","position":1},{"type":"message","position":2},{"type":"leave","position":3,"user":"bob"}]}"#;
     const MORE: &str = r#"{"type":"data","sub":"team","offset":"0000000000000004_0000000000000040","messages":[{"type":"message","position":4}]}"#;
+    const CAUGHT_UP: &str =
+        r#"{"type":"caught_up","sub":"team","offset":"0000000000000000_0000000000000000"}"#;
     const END: &str = r#"{"type":"error","sub":"team","code":"access_ended","offset":"0000000000000003_0000000000000030"}"#;
     const ENTER: &str = r#"{"type":"conversation","conversation":{"name":"team"}}"#;
 
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_not_begun_may_be_put_off() {
+    fn only_who_has_not_caught_up_may_be_put_off() {
         const LATER: &str =
             r#"{"type":"error","sub":"team","status":503,"code":"redis_unavailable"}"#;
         let (mut inbox, _) = inbox();
@@ -289,7 +292,10 @@ mod tests {
         assert!(inbox.rooms()["team"].is_put_off);
         inbox.connect();
         assert!(!inbox.rooms()["team"].is_put_off);
-        assert_eq!(take(&mut inbox, &[BEGIN, LATER]), ["a subscription ended wrongly"]);
+        assert!(take(&mut inbox, &[BEGIN, LATER]).is_empty());
+        inbox.connect();
+        let faults = take(&mut inbox, &[BEGIN, CAUGHT_UP, LATER]);
+        assert_eq!(faults, ["a subscription ended wrongly"]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Producer {
             }
             // A later session begins with its first append alone; one that overtakes it is refused.
             let begins = self.epoch > 0 && self.seq == 1;
-            if self.flying.len() == if begins { 1 } else { IN_FLIGHT } {
+            if self.flying.len() == if begins { 1 } else { IN_FLIGHT } || self.is_held_up() {
                 self.land().await;
                 continue;
             }
@@ -123,6 +123,13 @@ impl Producer {
             self.land().await;
         }
         self.repeat().await;
+    }
+
+    /// Whether an append has not been answered for so long that a server would not remember where it
+    /// was put, should it have been taken.
+    fn is_held_up(&self) -> bool {
+        let (first, last) = (self.numbers.first(), self.numbers.last());
+        first.zip(last).is_some_and(|(first, last)| u64::from(last - first) + 1 >= REMEMBERED)
     }
 
     async fn land(&mut self) {
