@@ -63,6 +63,8 @@ pub struct Producer {
     seq: u64,
     flying: FuturesUnordered<BoxFuture<'static, Landed>>,
     numbers: BTreeSet<u32>,
+    /// The number of the last append that was sent.
+    latest: u32,
     idle: Vec<Caller>,
     /// An older session that must be refused from now on.
     zombie: Option<u64>,
@@ -85,6 +87,7 @@ impl Producer {
             seq: 0,
             flying: FuturesUnordered::new(),
             numbers: BTreeSet::new(),
+            latest: 0,
             idle: Vec::new(),
             zombie: None,
             over: false,
@@ -128,8 +131,7 @@ impl Producer {
     /// Whether an append has not been answered for so long that a server would not remember where it
     /// was put, should it have been taken.
     fn is_held_up(&self) -> bool {
-        let (first, last) = (self.numbers.first(), self.numbers.last());
-        first.zip(last).is_some_and(|(first, last)| u64::from(last - first) + 1 >= REMEMBERED)
+        self.numbers.first().is_some_and(|first| u64::from(self.latest - first) + 1 >= REMEMBERED)
     }
 
     async fn land(&mut self) {
@@ -149,6 +151,7 @@ impl Producer {
         let sent = Sent { epoch: self.epoch, seq: self.seq, number, closes, offset: String::new() };
         self.seq += 1;
         self.numbers.insert(number);
+        self.latest = number;
         let mut caller = self.idle.pop().unwrap_or_else(|| Caller::new(self.run.some_node()));
         if self.random.one_in(WHIM) {
             self.node = self.run.some_node().node;
