@@ -17,6 +17,7 @@ pub struct Budget {
     room: Arc<Semaphore>,
     /// What was taken although it was not there. Paid before room is given back.
     debt: Arc<AtomicUsize>,
+    bytes_max: usize,
 }
 
 /// No room within [`ROOM_WAIT_MS_MAX`]: the store is down or slower than the appends.
@@ -28,10 +29,15 @@ impl Budget {
     /// A budget of `bytes`.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
-            debt: Arc::default(),
-        }
+        let bytes_max = bytes.min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(bytes_max)), debt: Arc::default(), bytes_max }
+    }
+
+    /// How many bytes are taken, and how many may be.
+    #[must_use]
+    pub fn used(&self) -> (usize, usize) {
+        let taken = self.bytes_max - self.room.available_permits().min(self.bytes_max);
+        (taken + self.debt.load(Ordering::Relaxed), self.bytes_max)
     }
 
     /// Takes `bytes`, waiting a while for them. Cancel safe: a caller that goes away while it

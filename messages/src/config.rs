@@ -160,6 +160,19 @@ pub struct Config {
     /// What to log: error, warn, info, debug, trace, or a list like `warn,messages::flusher=debug`.
     #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+
+    /// How to write it: lines for people, or a JSON object a line.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// What must have happened before an append is shown to readers and acknowledged.

@@ -10,6 +10,7 @@ use crate::{
         MERGE_ROWS,
     },
     model::{Chunk, Flush, Offset, StreamId},
+    stats::Pipeline,
     store::{Store, StoreError},
 };
 use std::{
@@ -17,6 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Finds in what goes to the store what it means for tables beside the streams, so that both are
@@ -150,6 +152,7 @@ impl Flusher {
     /// The store failed. Nothing is lost: what is not written stays on the list.
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         // The mark first: everything up to it is on the list that is taken then.
+        let now_us = self.commits.stats().now_us();
         let mark = self.commits.published();
         let mut dirty = self.commits.take_dirty();
         // An earlier life of a name leaves the store before the next one enters it. Whenever a new
@@ -165,6 +168,7 @@ impl Flusher {
         self.commits.push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
         result?;
         self.commits.stored(mark);
+        self.commits.stats().stored(now_us);
         while let Some(stream) = self.merges.pop() {
             // Only tidying up: what could not be merged stays as it is.
             if let Err(error) = self.store.merge(stream).await {
@@ -184,7 +188,7 @@ impl Flusher {
             if let Some(projection) = &self.projection {
                 flushes.iter_mut().for_each(|flush| projection.project(flush));
             }
-            if let Err(error) = self.store.flush(&flushes).await {
+            if let Err(error) = self.write(&flushes).await {
                 let all = channels.into_iter().chain(current);
                 all.for_each(|channel| waiting.push_front(channel));
                 return Err(error);
@@ -204,6 +208,13 @@ impl Flusher {
             }
         }
         Ok(())
+    }
+
+    async fn write(&self, flushes: &[Flush]) -> Result<(), StoreError> {
+        let (stats, begun) = (self.commits.stats(), Instant::now());
+        let written = self.store.flush(flushes).await;
+        count(stats, flushes, begun, written.is_ok());
+        written
     }
 
     /// Takes a channel off the list, or puts it on the next one when it has grown meanwhile.
@@ -227,6 +238,20 @@ impl Flusher {
             channel.resync(rows.get(&channel.id()));
         }
         Ok(())
+    }
+}
+
+/// Counts a transaction that has written these, or not.
+pub fn count(stats: &Pipeline, flushes: &[Flush], begun: Instant, written: bool) {
+    stats.flushes.time(begun.elapsed());
+    if !written {
+        stats.flush_errors.one();
+        return;
+    }
+    for chunk in flushes.iter().flat_map(|flush| &flush.chunks) {
+        stats.rows.one();
+        stats.row_records.add(chunk.records());
+        stats.row_bytes.add(chunk.body.len() as u64);
     }
 }
 

@@ -51,6 +51,7 @@ pub mod quota;
 pub mod recovery;
 pub mod server;
 pub mod shared_log;
+pub mod stats;
 pub mod store;
 pub mod stream;
 pub mod subscription;

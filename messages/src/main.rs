@@ -3,7 +3,7 @@
 use anyhow::Context;
 use messages::{
     cli::{Cli, Command},
-    config::Config,
+    config::{Config, LogFormat},
     server::Server,
 };
 use std::{
@@ -42,11 +42,14 @@ fn start() -> anyhow::Result<()> {
         }
     };
     let filter = EnvFilter::try_new(&config.log).context("--log")?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     // Every connection is a file. Where it cannot be raised, connections fail one by one.
     if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {
         tracing::warn!(%error, "cannot raise the limit on open files");

@@ -137,6 +137,7 @@ impl Server {
             listener,
             http::service(app.clone()),
             http::Serving::new(config),
+            app.connections(),
             stop_listening.clone(),
         ));
         tracing::info!(

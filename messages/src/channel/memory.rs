@@ -34,6 +34,12 @@ impl WindowMemory {
         if self.bytes.load(Relaxed) > self.bytes_max { 0 } else { self.bytes_max / 2 }
     }
 
+    /// How many bytes there are, and how many may be.
+    #[must_use]
+    pub fn used(&self) -> (usize, usize) {
+        (self.bytes.load(Relaxed), self.bytes_max)
+    }
+
     /// Whether memory is full.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -3,7 +3,7 @@
 //! is, and a write of the next one has to fit: so done twice it is done once.
 
 use crate::{
-    flusher::Project,
+    flusher::{Project, count},
     limits::{
         CHUNK_BYTES_MAX, FLUSH_BYTES_MAX, FLUSH_LEASE_MS, FLUSH_STREAMS_MAX, LOAD_NAMES_MAX,
         STRAY_MS, WORK_TAKEN_MAX,
@@ -80,7 +80,13 @@ impl NodeFlusher {
 
     /// Writes what there is. Returns whether there may be more.
     pub async fn flush(&mut self) -> bool {
+        let now_us = self.shared.stats().now_us();
         let flushed = self.try_flush().await;
+        let stats = self.shared.stats();
+        stats.taken.set(self.taken.len() as u64);
+        if self.taken.is_empty() {
+            stats.stored(now_us);
+        }
         match &flushed {
             Ok(_) if self.is_failing => tracing::info!("the database takes writes again"),
             Err(error) if !self.is_failing => {
@@ -192,7 +198,10 @@ impl NodeFlusher {
             }
         }
         flushes.sort_by_key(|flush| (!flush.remove, flush.stream.id));
-        self.nodes.flush_until(&flushes, until_ms).await
+        let begun = Instant::now();
+        let written = self.nodes.flush_until(&flushes, until_ms).await;
+        count(self.shared.stats(), &flushes, begun, written.is_ok());
+        written
     }
 
     /// Tells the log what the database has now.

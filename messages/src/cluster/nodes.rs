@@ -4,7 +4,7 @@
 use crate::{
     limits::{NODE_BEAT_MS, NODE_TTL_MS},
     model::{CloseReason, StoredStream},
-    shared_log::{Node, SharedLog},
+    shared_log::{Memory, Node, SharedLog},
     store::{Store, StoreError},
     stream::{Addition, Shared, StreamError, Streams},
 };
@@ -86,9 +86,9 @@ impl Nodes {
             (ours, 0) => ours,
             (ours, most) => ours.min(most - most / 10),
         };
-        let full = max > 0 && memory.used_bytes >= max;
-        if self.watch.shared.set_full(full) != full {
-            let used = memory.used_bytes;
+        let used = memory.used_bytes;
+        let full = max > 0 && used >= max;
+        if self.watch.shared.set_memory(Memory { used_bytes: used, max_bytes: max }) != full {
             if full {
                 tracing::error!(used, max, "Redis is full; appends wait for the database");
             } else {

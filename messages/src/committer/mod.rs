@@ -3,6 +3,7 @@
 //! the flusher's.
 
 mod direct;
+mod list;
 
 use crate::{
     changes::Changes,
@@ -10,6 +11,7 @@ use crate::{
     journal::{Journal, Mark, codec::frame_bytes},
     limits::{COMMIT_BYTES_MAX, SEGMENT_RETRY_MS},
     model::Change,
+    stats::Pipeline,
 };
 use std::{
     collections::VecDeque,
@@ -20,7 +22,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, SetOnce};
+use tokio::{
+    sync::{Notify, SetOnce},
+    time::Instant,
+};
 
 /// A change on its way to the journal.
 #[derive(Debug)]
@@ -83,6 +88,7 @@ pub struct Commits {
     /// Told whenever `stored` has moved.
     flushed: Notify,
     changes: Changes,
+    stats: Arc<Pipeline>,
     /// The journal where it never waits: then whoever enqueues also commits, and seldom a thread.
     direct: Option<Mutex<Box<dyn Journal>>>,
 }
@@ -102,6 +108,8 @@ struct Group {
     entries: Vec<Entry>,
     bytes: usize,
     ticket: Ticket,
+    /// When its first change was queued.
+    since: Instant,
 }
 
 /// Whatever happens to a group, whoever waits for it is answered. A ticket that is set already
@@ -144,6 +152,7 @@ impl Commits {
             flush_early_bytes,
             flushed: Notify::new(),
             changes: Changes::default(),
+            stats: Arc::default(),
             direct,
         })
     }
@@ -187,7 +196,12 @@ impl Commits {
         queue.last = ticket.clone();
         let mut entries = vec![entry];
         entries.extend(next);
-        queue.groups.push_back(Group { entries, bytes, ticket: ticket.clone() });
+        queue.groups.push_back(Group {
+            entries,
+            bytes,
+            ticket: ticket.clone(),
+            since: Instant::now(),
+        });
         let was_idle = queue.groups.len() == 1;
         drop(queue);
         if self.direct.is_some() {
@@ -204,11 +218,18 @@ impl Commits {
 
     /// Commits a group and tells whoever waits for it.
     fn write(&self, mut group: Group, journal: &mut dyn Journal) -> io::Result<()> {
+        let begun = Instant::now();
         let mut batch = group.entries.iter().map(|entry| (entry.channel.id(), &entry.change));
         match journal.commit(&mut batch) {
             Ok(mark) => {
+                let durable = Instant::now();
+                self.stats.queue.time(begun - group.since);
+                self.stats.journal.time(durable - begun);
+                self.stats.journal_bytes.add(group.bytes as u64);
+                self.stats.groups.add(group.entries.len() as u64);
                 self.publish(std::mem::take(&mut group.entries), mark);
                 let _ = group.ticket.0.set(Ok(()));
+                self.stats.publish.time(durable.elapsed());
                 Ok(())
             }
             Err(error) => {
@@ -276,41 +297,16 @@ impl Commits {
         }
     }
 
-    fn dirty(&self) -> MutexGuard<'_, Vec<Arc<Channel>>> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands channels to the flusher; each only while it is not on the list.
-    pub fn push_dirty(&self, channels: impl IntoIterator<Item = Arc<Channel>>) {
-        self.dirty().extend(channels);
-    }
-
-    /// Hands a channel to the flusher of which nothing is published now. Marked and put on the list
-    /// in one step: were it marked before, the committer would take it for listed, and the flusher
-    /// would let the journal go without it.
-    pub fn mark_dirty(&self, channel: &Arc<Channel>) {
-        let mut dirty = self.dirty();
-        if channel.mark_dirty() {
-            dirty.push(channel.clone());
-        }
-    }
-
-    /// Takes the list of the flusher.
-    #[must_use]
-    pub fn take_dirty(&self) -> Vec<Arc<Channel>> {
-        self.dirty_bytes.store(0, Ordering::Relaxed);
-        std::mem::take(&mut *self.dirty())
-    }
-
-    /// Waits until so much is dirty that a flush should not wait for its time. Cancel safe.
-    pub async fn many_dirty(&self) {
-        self.flush_early.notified().await;
-    }
-
     /// Lets the committer finish what is queued and then end; nothing more is taken.
     pub fn stop(&self) {
         self.queue().stop = true;
         self.queued.notify_one();
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<Pipeline> {
+        &self.stats
     }
 
     /// The channels that have changed.

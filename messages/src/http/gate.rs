@@ -5,6 +5,7 @@ use crate::{
     auth::{Auth, AuthError, Credential, Principal, Signed, Ticket},
     model::StreamName,
     quota::{Place, Quotas},
+    stats::Held,
 };
 use axum::http::{HeaderMap, Uri};
 use std::{pin::Pin, sync::Arc};
@@ -71,9 +72,13 @@ impl Gate {
     }
 
     /// Begins a read that may take long.
-    pub(super) fn reading(&self, principal: Arc<Principal>) -> Result<Reading, Problem> {
+    pub(super) fn reading(
+        &self,
+        principal: Arc<Principal>,
+        counted: Held,
+    ) -> Result<Reading, Problem> {
         let place = self.quotas.read(principal.subject())?;
-        Ok(Reading { principal, timer: None, _place: place })
+        Ok(Reading { principal, timer: None, _place: place, _counted: counted })
     }
 
     /// Counts a message that is about to be sent to a conversation.
@@ -112,6 +117,7 @@ pub(super) struct Reading {
     principal: Arc<Principal>,
     timer: Option<Pin<Box<Sleep>>>,
     _place: Option<Place>,
+    _counted: Held,
 }
 
 impl Reading {

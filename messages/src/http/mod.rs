@@ -12,14 +12,17 @@ mod health;
 mod hosts;
 mod jitter;
 mod live;
+mod metrics;
 mod problem;
 mod produce;
 mod protocol;
 mod query;
 mod read;
+mod request_id;
 mod serve;
 mod subscriptions;
 mod tokens;
+mod traffic;
 mod upload;
 mod ws;
 
@@ -34,6 +37,7 @@ use crate::{
     cluster::{Answerer, Forward},
     config::Config,
     production::Productions,
+    stats::Level,
     stream::Streams,
     subscription::Desk,
 };
@@ -50,9 +54,13 @@ use axum::{
 use futures::FutureExt;
 use hosts::Hosts;
 use problem::Problem;
+use request_id::RequestId;
 use std::{convert::Infallible, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
+use tracing::Instrument;
+use traffic::{Kind, Traffic};
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -89,6 +97,7 @@ pub struct Services {
 /// See [`App`].
 pub struct Parts {
     services: Services,
+    traffic: Traffic,
     address: SocketAddr,
     producer_idle: Duration,
     /// How long a long poll waits.
@@ -107,6 +116,12 @@ pub struct Parts {
 }
 
 impl App {
+    /// Counts the connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> Arc<Level> {
+        self.traffic.connections.clone()
+    }
+
     /// Handlers over the `services` of a server that listens on `address`. At `stop` producers that are still
     /// here are sent away.
     #[must_use]
@@ -118,6 +133,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Parts {
             services,
+            traffic: Traffic::default(),
             address,
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
@@ -197,17 +213,25 @@ pub fn service(app: App) -> impl HttpService {
         let doors = doors.clone();
         async move {
             let (cross, plain) = &*doors;
+            let (method, path) = (request.method(), request.uri().path());
+            let (kind, id) = (Kind::of(method, path), RequestId::of(request.headers()));
+            let (span, begun) = (id.span(method, path), Instant::now());
             let mut response = match plain.app.refusal(&request) {
                 Some(problem) => {
                     body::discard(request.into_body()).await;
                     problem.into_response()
                 }
-                None if cors::concerns(&request) => cross.clone().call(request).await?,
-                None => plain.answer(request).await,
+                None if cors::concerns(&request) => {
+                    cross.clone().call(request).instrument(span.clone()).await?
+                }
+                None => plain.answer(request).instrument(span.clone()).await,
             };
             let headers = response.headers_mut();
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             headers.insert(RESOURCE_POLICY, plain.app.cors.resource_policy());
+            let time = begun.elapsed();
+            plain.app.traffic.answered(kind, &response, time);
+            id.answered(kind, &mut response, &span, time);
             Ok(response)
         }
         .boxed()
@@ -264,6 +288,7 @@ fn router(app: App) -> Router {
         .merge(chat::routes())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(app)

@@ -388,6 +388,10 @@ pub(super) fn json_line(document: &impl Serialize) -> String {
     line
 }
 
+/// The code of the problem that a response is, for whoever counts them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code(pub &'static str);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
@@ -397,6 +401,7 @@ impl IntoResponse for Problem {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(Code(code));
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);

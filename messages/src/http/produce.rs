@@ -6,6 +6,7 @@ use super::{
     live,
     problem::{Problem, insert_text},
     query::{StartQuery, name},
+    traffic::Transport,
     upload::location,
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) async fn start(
             return Err(problem);
         }
     };
-    let reading = app.auth.reading(principal)?;
+    let reading = app.auth.reading(principal, app.traffic.reads(Transport::Http))?;
     let name = plan.name.clone();
     let channel = app.productions.start(plan).await?;
     let (cursor, status) = app.streams.read(channel, 0).await?;

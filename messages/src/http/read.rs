@@ -1,6 +1,8 @@
 //! `GET /?id=`: everything from the beginning, then live.
 
-use super::{App, live, problem::Problem, query::ReadQuery, upload::messages_elsewhere};
+use super::{
+    App, live, problem::Problem, query::ReadQuery, traffic::Transport, upload::messages_elsewhere,
+};
 use crate::{auth::Access, stream::StreamError};
 use axum::{
     extract::State,
@@ -17,7 +19,7 @@ pub(super) async fn read(
     let principal = app.auth.principal(&headers, &uri).await?;
     let ReadQuery { name, position } = ReadQuery::parse(&uri)?;
     principal.check(Access::Read, &name)?;
-    let reading = app.auth.reading(principal)?;
+    let reading = app.auth.reading(principal, app.traffic.reads(Transport::Http))?;
     loop {
         let channel = app.streams.find(&name).await?;
         if channel.holds_messages() {

@@ -4,6 +4,7 @@ use super::{HttpService, problem::Problem};
 use crate::{
     config::Config,
     limits::{REQUEST_HEAD_BYTES_MAX, RETRY_AFTER_SECS},
+    stats::{Held, Level},
 };
 use axum::{
     body::Body,
@@ -73,6 +74,7 @@ pub(super) struct Lease {
     /// It has taken too long, and ends at once.
     pub cut_off: CancellationToken,
     _place: Arc<OwnedSemaphorePermit>,
+    _held: Arc<Held>,
     _counted: TaskTrackerToken,
 }
 
@@ -89,12 +91,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `service` until `stop`, and then until every connection has ended. Dropping it cuts off
-/// what is left.
+/// Serves `service` until `stop`, and then until every connection has ended. Those that are there are
+/// counted as `open`. Dropping it cuts off what is left.
 pub async fn serve(
     listener: TcpListener,
     service: impl HttpService,
     serving: Serving,
+    open: Arc<Level>,
     stop: CancellationToken,
 ) {
     let too_many = too_many();
@@ -123,6 +126,7 @@ pub async fn serve(
             stop: stop.clone(),
             cut_off: cut_off.clone(),
             _place: Arc::new(place),
+            _held: Arc::new(open.hold()),
             _counted: connections.token(),
         };
         let connection = connection(stream, service.clone(), serving, lease);

@@ -17,17 +17,18 @@ mod terms;
 
 pub use codec::{decode, encode};
 pub use memory::{CallFault, Faults, MemoryLog, MemoryNode, WakeFault};
-pub use redis::{RedisLog, RedisOptions, RedisStats};
+pub use redis::{RedisLog, RedisOptions};
 pub use settings::RedisSettings;
 pub use terms::Terms;
 
 use crate::{
     limits::KEPT_BYTES_MAX,
     model::{StreamId, StreamName},
+    stats::{Count, Spread},
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// What the log knows of a hot name.
@@ -185,6 +186,36 @@ pub struct Node {
     pub info: String,
 }
 
+/// What a node has done with the log since its start.
+#[derive(Debug)]
+pub struct LogStats {
+    /// Additions that were made.
+    pub adds: Count,
+    /// Bytes of their changes.
+    pub added_bytes: Count,
+    /// Additions that somebody else was faster than.
+    pub conflicts: Count,
+    /// Reads of changes.
+    pub reads: Count,
+    /// How long an answer takes.
+    pub times: Spread,
+    /// Questions that were not answered.
+    pub errors: Count,
+}
+
+impl Default for LogStats {
+    fn default() -> Self {
+        Self {
+            adds: Count::default(),
+            added_bytes: Count::default(),
+            conflicts: Count::default(),
+            reads: Count::default(),
+            times: Spread::of_times(),
+            errors: Count::default(),
+        }
+    }
+}
+
 /// What can go wrong with the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -296,6 +327,9 @@ pub trait SharedLog: Send + Sync {
 
     /// The names that have something for the database now.
     fn unstored_names(&self, scope: Scope) -> Answer<'_, Vec<StreamName>>;
+
+    /// What this node has done so far.
+    fn stats(&self) -> Arc<LogStats>;
 
     /// How much memory is used.
     fn memory(&self) -> Answer<'_, Memory>;

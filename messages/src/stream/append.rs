@@ -161,6 +161,7 @@ impl Streams {
     pub async fn appended(&self, pending: PendingAppend) -> Result<Appended, StreamError> {
         let PendingAppend { channel, decision, ticket, closes, seq } = pending;
         ticket.durable().await?;
+        self.count(decision);
         channel.mark_used(self.clock.now_ms());
         if matches!(decision, Decision::Duplicate { .. }) {
             self.touch(&channel);
@@ -173,6 +174,19 @@ impl Streams {
                 Ok(Appended { tail, duplicate: true, closed, seq })
             }
             Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn count(&self, decision: Decision) {
+        let stats = self.commits.stats();
+        match decision {
+            Decision::Accept { at, next } => {
+                stats.appends.one();
+                stats.records.add(next.records - at.records);
+                stats.bytes.add(next.bytes - at.bytes);
+            }
+            Decision::Duplicate { .. } => stats.duplicates.one(),
+            Decision::Refuse(_) => stats.refusals.one(),
         }
     }
 

@@ -241,6 +241,9 @@ impl Cursor {
     }
 
     fn give(&mut self, part: Part) -> Piece {
+        let stats = self.streams.commits.stats();
+        stats.deliveries.one();
+        stats.delivered_bytes.add(part.bytes.len() as u64);
         self.position += part.bytes.len() as u64;
         Piece::Data(part)
     }
@@ -293,7 +296,12 @@ impl Cursor {
             if self.page_room.is_some() { STORE_PAGE_BYTES_MAX } else { CHUNK_BYTES_MAX / 4 };
         self.page_erasures = self.channel.erasures();
         let (owner, end) = self.channel.owner(self.position);
+        let (stats, begun) = (self.streams.commits.stats(), Instant::now());
         let read = self.streams.store.read(owner, self.position, bytes_max).await;
+        stats.pages.time(begun.elapsed());
+        if read.is_err() {
+            stats.page_errors.one();
+        }
         let chunks = read.map_err(|error| {
             tracing::warn!(%error, stream = %self.channel.name(), "cannot read from the store");
             StreamError::StoreUnavailable

@@ -30,6 +30,7 @@ use crate::{
     limits::{CHANNEL_IDLE_MS, PAGES_BYTES_MAX},
     model::{StoredStream, StreamId, StreamName},
     shared_log::{Scope, SharedLog},
+    stats::Pipeline,
     store::{NodeStore, Store},
 };
 use dashmap::DashMap;
@@ -383,6 +384,33 @@ impl Streams {
     #[must_use]
     pub fn loaded(&self) -> usize {
         self.shared.as_ref().map_or(self.slots.len(), |shared| shared.loaded())
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<Pipeline> {
+        self.commits.stats()
+    }
+
+    /// How many streams wait for the flusher; of several nodes, for this one.
+    #[must_use]
+    pub fn unstored(&self) -> usize {
+        match &self.shared {
+            Some(shared) => shared.stats().taken.get() as usize,
+            None => self.commits.unstored(),
+        }
+    }
+
+    /// Bytes that the store does not have yet, and how many these may be.
+    #[must_use]
+    pub fn unstored_bytes(&self) -> (usize, usize) {
+        self.budget.used()
+    }
+
+    /// Bytes of content in memory, and how many may stay there when the store has them.
+    #[must_use]
+    pub fn window_bytes(&self) -> (usize, usize) {
+        self.memory.used()
     }
 
     /// What keeps appends from being taken, if anything does.

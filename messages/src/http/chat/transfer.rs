@@ -1,7 +1,7 @@
 //! Conversations as files: lines of JSON, out and in.
 
 use super::{
-    super::{App, problem::Problem, query::parameters},
+    super::{App, problem::Problem, query::parameters, traffic::Transport},
     forms::{ImportForm, count},
     request::{Answer, Caller, InConversation, answer},
 };
@@ -31,7 +31,7 @@ pub(super) async fn export(
     let [from, to] = parameters(&uri, ["from", "to"])?;
     let (from, to) = (count("from", from)?.unwrap_or(0), count("to", to)?.unwrap_or(u64::MAX));
     let readable = app.chat.readable(&caller.user, &name).await?;
-    let reading = app.auth.reading(caller.principal)?;
+    let reading = app.auth.reading(caller.principal, app.traffic.reads(Transport::Once))?;
     let channel = readable.conversation.channel().clone();
     let (cursor, status) = app.streams.read(channel, readable.from.bytes).await?;
     let end = status.tail.bytes;

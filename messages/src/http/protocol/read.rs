@@ -5,6 +5,7 @@ use super::{
         App, content_type,
         gate::Reading,
         problem::{Problem, STREAM_CLOSED, STREAM_NEXT_OFFSET, insert_text},
+        traffic::Transport,
     },
     cache, content, cursor,
     headers::{STREAM_CURSOR, STREAM_UP_TO_DATE},
@@ -34,7 +35,7 @@ pub(super) async fn read(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
-    let reading = app.auth.reading(principal)?;
+    let reading = app.auth.reading(principal, app.traffic.reads(transport(&query)))?;
     let start = start(&query, &parts.headers);
     let reader = loop {
         let channel = app.streams.find(name).await?;
@@ -55,7 +56,7 @@ pub(in crate::http) async fn read_conversation(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&parts.uri)?;
-    let reading = app.auth.reading(principal)?;
+    let reading = app.auth.reading(principal, app.traffic.reads(transport(&query)))?;
     let Readable { conversation, reach, from } = readable;
     let channel = conversation.channel().clone();
     let start = match start(&query, &parts.headers) {
@@ -70,6 +71,14 @@ pub(in crate::http) async fn read_conversation(
     reader.cursor = reader.cursor.within(reach);
     reader.may_change = true;
     reader.answer(start, query.live, &parts.headers, reading).await
+}
+
+fn transport(query: &Query) -> Transport {
+    match query.live {
+        Some(Live::Sse) => Transport::Events,
+        Some(Live::LongPoll) => Transport::LongPoll,
+        None => Transport::Once,
+    }
 }
 
 /// Where a client begins.

@@ -5,7 +5,7 @@
 mod state;
 
 use super::{
-    Added, Addition, Answer, Claimed, Head, Known, LogError, Logged, Memory, Node, Scope,
+    Added, Addition, Answer, Claimed, Head, Known, LogError, LogStats, Logged, Memory, Node, Scope,
     SharedLog, Terms, Unstored, Wake, Work, check_kept,
 };
 use crate::{clock::Clock, model::StreamName};
@@ -261,6 +261,11 @@ impl SharedLog for MemoryNode {
 
     fn unstored_names(&self, scope: Scope) -> Answer<'_, Vec<StreamName>> {
         self.call("unstored_names", move |state, _| state.unstored_names(scope))
+    }
+
+    fn stats(&self) -> Arc<LogStats> {
+        // Nobody watches a model.
+        Arc::default()
     }
 
     fn memory(&self) -> Answer<'_, Memory> {

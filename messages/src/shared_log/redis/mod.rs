@@ -18,7 +18,7 @@ mod target;
 mod work;
 
 use super::{
-    Added, Addition, Answer, Claimed, Head, Known, LogError, Logged, Memory, Node, Scope,
+    Added, Addition, Answer, Claimed, Head, Known, LogError, LogStats, Logged, Memory, Node, Scope,
     SharedLog, Terms, Unstored, Wake, Work,
 };
 use crate::{limits::WAKE_BYTES_MAX, model::StreamName};
@@ -31,10 +31,7 @@ use scripts::{Call, Script};
 use servers::Servers;
 use std::{
     ops::Deref,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use target::Target;
@@ -81,27 +78,6 @@ impl RedisOptions {
 /// An answer must be there before the connection is given up.
 const WAIT_MS_MAX: u64 = 1_500;
 
-/// What a node has done since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RedisStats {
-    /// Additions that were made.
-    pub adds: u64,
-    /// Bytes of their changes.
-    pub added_bytes: u64,
-    /// Additions that somebody else was faster than.
-    pub conflicts: u64,
-    /// Reads of changes.
-    pub reads: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    adds: AtomicU64,
-    added_bytes: AtomicU64,
-    conflicts: AtomicU64,
-    reads: AtomicU64,
-}
-
 /// A node's connections to the log in Redis. See [`SharedLog`].
 pub struct RedisLog {
     servers: Arc<Servers>,
@@ -111,7 +87,7 @@ pub struct RedisLog {
     incarnation: String,
     replicas: Option<(u32, Duration)>,
     terms: Terms,
-    counters: Counters,
+    stats: Arc<LogStats>,
     /// When to look next, by scope, for work that was taken and not done.
     reclaim: [Mutex<Option<Instant>>; 2],
     _end: DropGuard,
@@ -131,6 +107,7 @@ impl RedisLog {
         let end = CancellationToken::new();
         let ears = Arc::new(Ears::new(servers.clone(), keys.clone(), sender, end.clone()));
         let wait = Duration::from_millis(options.wait_ms.min(WAIT_MS_MAX));
+        let stats = servers.stats().clone();
         let log = Self {
             servers,
             keys,
@@ -139,7 +116,7 @@ impl RedisLog {
             incarnation: options.incarnation,
             replicas: (options.wait_replicas > 0).then_some((options.wait_replicas, wait)),
             terms: options.terms,
-            counters: Counters::default(),
+            stats,
             reclaim: Default::default(),
             _end: end.clone().drop_guard(),
         };
@@ -149,18 +126,6 @@ impl RedisLog {
         let follow = async move { tokio::join!(servers.follow(), ears.follow()) };
         tokio::spawn(async move { end.run_until_cancelled(follow).await });
         Ok(log)
-    }
-
-    /// What this node has done.
-    #[must_use]
-    pub fn stats(&self) -> RedisStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RedisStats {
-            adds: read(&self.counters.adds),
-            added_bytes: read(&self.counters.added_bytes),
-            conflicts: read(&self.counters.conflicts),
-            reads: read(&self.counters.reads),
-        }
     }
 
     async fn check_markers(&self, fresh: bool) -> Result<(), LogError> {
@@ -220,15 +185,14 @@ impl RedisLog {
         let call = self.addition(partition, name, known, &addition);
         let answer = self.servers.call(partition, &call, self.replicas).await?;
         let mut reply = Reply::of(answer)?;
-        let count = |counter: &AtomicU64, by| counter.fetch_add(by, Ordering::Relaxed);
         match reply.word.as_str() {
             "done" => {
-                count(&self.counters.adds, 1);
-                count(&self.counters.added_bytes, bytes_of(&addition) as u64);
+                self.stats.adds.one();
+                self.stats.added_bytes.add(bytes_of(&addition) as u64);
                 reply.head().map(Added::Done)
             }
             "moved" => {
-                count(&self.counters.conflicts, 1);
+                self.stats.conflicts.one();
                 reply.head().map(Added::Moved)
             }
             _ => Ok(Added::Cold),
@@ -275,7 +239,7 @@ impl RedisLog {
     ) -> Result<Vec<Logged>, LogError> {
         let partition = Keys::partition(name);
         let call = self.script(&scripts::READ, partition, &[self.keys.log(name)]);
-        self.counters.reads.fetch_add(1, Ordering::Relaxed);
+        self.stats.reads.one();
         self.ask(partition, call.arg(after.saturating_add(1)).arg(bytes_max)).await?.logged()
     }
 
@@ -352,6 +316,10 @@ impl RedisLog {
 }
 
 impl SharedLog for RedisLog {
+    fn stats(&self) -> Arc<LogStats> {
+        self.stats.clone()
+    }
+
     fn terms(&self) -> Terms {
         self.terms
     }

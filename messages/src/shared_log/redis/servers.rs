@@ -1,7 +1,7 @@
 //! Which server has which partition, and the connections to all of them.
 
 use super::{
-    LogError,
+    LogError, LogStats,
     answer::{meaning, text},
     keys::{PARTITIONS, Partition, slot},
     link::{Link, RETRY_MIN, connect},
@@ -84,6 +84,7 @@ pub(super) struct Servers {
     links: Mutex<HashMap<String, Arc<Link>>>,
     stale: Arc<Notify>,
     looked: Notify,
+    stats: Arc<LogStats>,
 }
 
 impl Servers {
@@ -96,9 +97,14 @@ impl Servers {
             links: Mutex::default(),
             stale: Arc::new(Notify::new()),
             looked: Notify::new(),
+            stats: Arc::default(),
         };
         servers.map.send_replace(servers.look().await?);
         Ok(servers)
+    }
+
+    pub(super) fn stats(&self) -> &Arc<LogStats> {
+        &self.stats
     }
 
     pub(super) fn map(&self) -> watch::Receiver<Map> {
@@ -178,7 +184,23 @@ impl Servers {
         call: &Call,
         replicas: Option<(u32, Duration)>,
     ) -> Result<Value, LogError> {
-        let (start, mut long) = (Instant::now(), false);
+        let start = Instant::now();
+        let answer = self.try_call(partition, call, replicas, start).await;
+        self.stats.times.time(start.elapsed());
+        if matches!(answer, Err(LogError::Unavailable(_))) {
+            self.stats.errors.one();
+        }
+        answer
+    }
+
+    async fn try_call(
+        &self,
+        partition: Partition,
+        call: &Call,
+        replicas: Option<(u32, Duration)>,
+        start: Instant,
+    ) -> Result<Value, LogError> {
+        let mut long = false;
         loop {
             let looked = self.looked.notified();
             let place = self.map.borrow().place(partition).cloned();

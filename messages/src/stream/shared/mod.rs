@@ -16,6 +16,7 @@
 mod ask;
 mod foresight;
 mod fork;
+mod health;
 mod learn;
 mod line;
 mod mend;
@@ -32,9 +33,10 @@ use crate::{
     channel::{Channel, WindowMemory},
     clock::Clock,
     committer::Commits,
-    limits::{CHANNEL_IDLE_MS, LOG_PATIENCE_MS, LOOK_PATIENCE_MS, TABLES_WAIT_MS_MAX},
+    limits::{CHANNEL_IDLE_MS, LOG_PATIENCE_MS, TABLES_WAIT_MS_MAX},
     model::{StreamId, StreamName},
-    shared_log::{LogError, Scope, SharedLog, Wake},
+    shared_log::{LogError, Memory, Scope, SharedLog, Wake},
+    stats::Pipeline,
     store::{NodeStore, Store},
 };
 pub(super) use ask::{Begun, Ended};
@@ -46,7 +48,7 @@ use futures::{StreamExt, future::join_all};
 use line::Line;
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -86,6 +88,8 @@ pub struct Shared {
     stream_bytes_max: u64,
     /// The log has no room.
     full: AtomicBool,
+    /// What it said last of its memory.
+    log_memory: Mutex<Memory>,
     /// Since when it does not answer.
     down: Mutex<Option<Instant>>,
     hurry: Notify,
@@ -137,6 +141,7 @@ impl Shared {
             next_number: AtomicU64::new(ground.next_number),
             stream_bytes_max: ground.stream_bytes_max,
             full: AtomicBool::new(false),
+            log_memory: Mutex::default(),
             down: Mutex::default(),
             hurry: Notify::new(),
             said: broadcast::Sender::new(SAID_MAX),
@@ -309,26 +314,6 @@ impl Shared {
         }
     }
 
-    /// Says whether the log has no room for more. Returns what was said before.
-    pub fn set_full(&self, full: bool) -> bool {
-        self.full.swap(full, Ordering::Relaxed)
-    }
-
-    fn note_down(&self, down: bool) {
-        let mut since = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = if down { since.or_else(|| Some(Instant::now())) } else { None };
-    }
-
-    /// Whether the log has not answered for so long that nobody should wait for it.
-    fn is_down(&self) -> bool {
-        let since = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| since.elapsed() > Duration::from_millis(LOOK_PATIENCE_MS))
-    }
-
-    fn check_room(&self) -> Result<(), StreamError> {
-        if self.full.load(Ordering::Relaxed) { Err(StreamError::Overloaded) } else { Ok(()) }
-    }
-
     /// Waits until everything that was acknowledged by any node before is in the store. Cancel safe.
     /// It may take as long as the log or the store is away.
     pub async fn all_stored(&self, scope: Scope, hurry: bool) {
@@ -371,6 +356,12 @@ impl Shared {
     #[must_use]
     pub fn unstored(&self) -> broadcast::Receiver<Option<StreamName>> {
         self.unstored.subscribe()
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<Pipeline> {
+        self.commits.stats()
     }
 
     /// The log itself.

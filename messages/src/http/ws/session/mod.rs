@@ -17,10 +17,11 @@ use super::{
 };
 use crate::{
     auth::{Access, Principal},
-    http::{App, jitter::jitter, problem::Problem, serve::Lease},
+    http::{App, jitter::jitter, problem::Problem, serve::Lease, traffic::Transport},
     limits::{
         SOCKET_ANSWERS_MAX, SOCKET_BAD_FRAMES_MAX, SOCKET_CLOSE_WAIT_MS_MAX, SOCKET_HEARTBEAT_SECS,
     },
+    stats::Held,
 };
 use axum::{
     body::Bytes,
@@ -37,6 +38,7 @@ const FRAMES_AT_ONCE: usize = 16;
 /// See the module.
 pub(super) struct Session {
     app: App,
+    _counted: Held,
     principal: Arc<Principal>,
     /// The end of that.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -87,7 +89,9 @@ impl Session {
     /// On `socket`, for `principal`, who may know nothing of this protocol.
     pub fn new(app: App, principal: Arc<Principal>, socket: WebSocket, is_plain: bool) -> Self {
         let plain = || Chatting::plain(app.chat.clone(), principal.subject().clone());
+        let counted = app.traffic.sockets.hold();
         let mut session = Self {
+            _counted: counted,
             subscriptions: Subscriptions::new(app.clone()),
             writes: Writes::default(),
             chatting: is_plain.then(plain).map(Box::new),
@@ -320,7 +324,8 @@ impl Session {
 
     fn begin(&mut self, request: Subscribe) -> Result<(), Problem> {
         self.subscriptions.check(&request.sub)?;
-        let reading = self.app.auth.reading(self.principal.clone())?;
+        let counted = self.app.traffic.reads(Transport::Socket);
+        let reading = self.app.auth.reading(self.principal.clone(), counted)?;
         self.subscriptions.begin(request, reading, self.principal.subject().clone());
         Ok(())
     }
