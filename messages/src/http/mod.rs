@@ -2,6 +2,7 @@
 
 mod body;
 mod chat;
+mod console;
 mod content_type;
 mod cors;
 mod credentials;
@@ -253,7 +254,8 @@ impl Routes {
 
 fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(read::read).post(produce::start).put(upload::upload))
+        .route("/", get(console::front).post(produce::start).put(upload::upload))
+        .route("/console/{*path}", get(console::file))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
         .route("/ws", any(ws::open))

@@ -28,6 +28,7 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+pub(super) use cache::is_known;
 pub(super) use headers::EXPOSED;
 use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
 pub(super) use name::{parse_name, stream_name};
