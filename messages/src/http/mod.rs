@@ -18,6 +18,7 @@ mod protocol;
 mod query;
 mod read;
 mod serve;
+mod streams;
 mod subscriptions;
 mod tokens;
 mod upload;
@@ -256,6 +257,7 @@ fn router(app: App) -> Router {
         .route("/", get(read::read).post(produce::start).put(upload::upload))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
+        .route("/v1/streams", get(streams::list))
         .route("/ws", any(ws::open))
         .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
