@@ -19,6 +19,7 @@ mod protocol;
 mod query;
 mod read;
 mod serve;
+mod streams;
 mod subscriptions;
 mod tokens;
 mod upload;
@@ -258,6 +259,7 @@ fn router(app: App) -> Router {
         .route("/console/{*path}", get(console::file))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
+        .route("/v1/streams", get(streams::list))
         .route("/ws", any(ws::open))
         .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
