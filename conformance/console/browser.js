@@ -4,16 +4,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFailed, onTestFinished } from "vitest";
 import { browserFlags, browserProgram } from "../clients/page.js";
 import { noteProcess } from "../program.js";
 
-const WAIT_MS = 20_000;
-const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
-const PICTURES = join(target, "console");
+const WAIT_MS = 30_000;
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const PICTURES = resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "console");
 
 /** A browser; its pages share nothing with those of another. */
 export class Browser {

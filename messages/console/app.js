@@ -49,6 +49,9 @@ function show(moved) {
   if (moved) (main.querySelector("h1") ?? main).focus({ preventScroll: true });
 }
 
+/** Somebody does not want to sign in: not asked again before they go somewhere else. */
+let declined = false;
+
 /** Asks for a token, unless it is being asked for. */
 async function signIn(why) {
   if (document.querySelector("dialog.sign-in")) return;
@@ -77,10 +80,11 @@ async function signIn(why) {
         if (error.status === 401 || error.status === 0) throw error;
       }
       session.signIn(trimmed);
+      return trimmed;
     },
   });
   document.querySelector("dialog:last-of-type").classList.add("sign-in");
-  await asked;
+  declined = (await asked) === undefined;
 }
 
 function showAccount() {
@@ -102,7 +106,8 @@ session.onChange(() => {
   show(false);
 });
 onRefused((problem) => {
-  signIn(problem.code === "missing_token" ? "This server wants to know who you are." : problem.message);
+  const why = problem.code === "missing_token" ? "This server wants to know who you are." : problem.message;
+  if (!declined) signIn(why);
 });
 
 const STATES = { idle: "", connecting: "Connecting", open: "Connected", waiting: "Connection lost", ended: "Disconnected" };
@@ -125,6 +130,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   (main.querySelector("h1") ?? main).focus();
 });
-addEventListener("hashchange", () => show(true));
+addEventListener("hashchange", () => {
+  declined = false;
+  show(true);
+});
 showAccount();
 show(false);

@@ -40,6 +40,15 @@ export function addPeople(conversation) {
   });
 }
 
+/** Takes up an invitation. */
+export async function join(conversation) {
+  try {
+    await send("POST", `/conversations/${conversation}/join`);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
 /** Leaves a conversation. */
 export async function leave(conversation) {
   const left = await ask({

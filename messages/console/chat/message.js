@@ -109,8 +109,9 @@ export class MessageElement {
     const chips = rows.map(([reaction, users]) => {
       const isMine = users.has(this.#chat.user);
       const toggle = () => act({ type: isMine ? "unreact" : "react", message: id, reaction });
-      const label = `${reaction}, ${[...users].join(", ")}`;
-      return h("button", { type: "button", class: "chip", "aria-pressed": String(isMine), "aria-label": label, title: [...users].join(", "), onclick: toggle }, `${reaction} ${users.size}`);
+      const text = `${reaction} ${users.size}`;
+      const by = [...users].join(", ");
+      return h("button", { type: "button", class: "chip", "aria-pressed": String(isMine), "aria-label": `${text}, by ${by}`, title: by, onclick: toggle }, text);
     });
     this.#reactions.replaceChildren(...chips);
   }

@@ -6,7 +6,7 @@ import { list } from "../format.js";
 import { session } from "../session.js";
 import { composer } from "./composer.js";
 import { hrefOf } from "./conversation.js";
-import { addPeople, leave, newConversation } from "./dialogs.js";
+import { addPeople, join, leave, newConversation } from "./dialogs.js";
 import { store } from "./store.js";
 import { Timeline } from "./timeline.js";
 
@@ -116,17 +116,24 @@ class Room {
   #thread;
   #main;
   #side;
-  #heading = h("h1", { tabindex: "-1" });
+  #heading;
   #people = h("div", { class: "people" });
   #typing = h("p", { class: "typing muted", role: "status" });
   #announce = h("p", { class: "hidden", "aria-live": "polite" });
+  #invitation = h("div", { class: "row center pad", hidden: true });
   #composer;
   #sideComposer;
 
   constructor(chat, name, thread, signal) {
     this.#chat = chat;
     this.#name = name;
+    // Whoever opens a thread came for that.
+    this.#heading = thread ? h("h2") : h("h1", { tabindex: "-1" });
     this.#composer = composer(chat, name);
+    this.#invitation.append(
+      h("button", { type: "button", class: "primary", onclick: () => join(name) }, "Join"),
+      h("button", { type: "button", class: "quiet", onclick: () => leave(name) }, "Decline"),
+    );
     this.#main = new Timeline({ chat, name, signal, reply: this.#composer.reply, announce: (text) => say(this.#announce, text) });
     if (thread) {
       this.#thread = `${name}:${thread}`;
@@ -159,13 +166,14 @@ class Room {
       this.#main.element,
       this.#typing,
       this.#announce,
+      this.#invitation,
       this.#composer.element,
     );
     if (!this.#side) return [room];
     const side = h(
       "section",
       { class: "thread card", "aria-label": "Thread" },
-      h("div", { class: "row between bar" }, h("h2", {}, "Thread"), h("a", { class: "back-thread", href: hrefOf(name) }, "Close")),
+      h("div", { class: "row between bar" }, h("h1", { tabindex: "-1" }, "Thread"), h("a", { class: "back-thread", href: hrefOf(name) }, "Close")),
       this.#side.element,
       this.#sideComposer.element,
     );
@@ -180,9 +188,16 @@ class Room {
       this.#main.empty(conversations ? "You do not take part in a conversation of this name." : "Loading…");
       return;
     }
+    const isInvited = conversation.state === "invited";
+    this.#invitation.hidden = !isInvited;
+    this.#composer.element.hidden = isInvited;
+    say(this.#heading, conversation.titleFor(user));
+    if (isInvited) {
+      this.#main.empty("You are invited to this conversation.");
+      return;
+    }
     this.#chat.open(this.#name);
     this.#chat.watch([...conversation.participants.keys()].slice(0, 64));
-    say(this.#heading, conversation.titleFor(user));
     this.#showPeople(conversation);
     this.#main.render(conversation, positions);
     this.#side?.render(conversation, positions);

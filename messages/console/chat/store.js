@@ -113,8 +113,30 @@ class Store {
       if (known) known.opening = false;
       this.conversations.set(view.name, known ?? new Conversation(view));
     }
+    for (const conversation of this.conversations.values()) this.#acquaint(conversation);
     this.#count();
+    this.#invitations();
     this.#changed();
+  }
+
+  /** Those that the user may come into are not followed, and asked for. */
+  async #invitations() {
+    try {
+      for (const view of await get("/conversations?state=invited")) this.#came(view);
+    } catch {
+      // New ones come by themselves.
+    }
+  }
+
+  /** A direct conversation is called after the other one in it. */
+  async #acquaint({ name, kind, participants }) {
+    if (kind !== "direct" || participants.size > 0) return;
+    try {
+      for (const { participant, role } of await get(`/conversations/${name}/participants`)) participants.set(participant, role);
+      this.#changed();
+    } catch {
+      // It has a name all the same.
+    }
   }
 
   /** One that the user has come into, or is invited to. If followed, it comes from its beginning. */
@@ -125,6 +147,7 @@ class Store {
     if (view.state === "member" && !conversation.whole) conversation.begin();
     if (conversation.ended) conversation.begin();
     this.conversations.set(view.name, conversation);
+    this.#acquaint(conversation);
     this.#count();
     this.#changed();
   }

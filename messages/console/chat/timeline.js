@@ -134,11 +134,14 @@ export class Timeline {
 
   /** A message that is complete is read out, once; nothing of what was there before. */
   #tell(last) {
-    const { caughtUp } = this.#conversation;
-    if (!caughtUp || !last || last.streaming) return;
-    const isNew = this.#announced !== undefined && last.position > this.#announced;
-    this.#announced = Math.max(last.position, this.#announced ?? 0);
-    if (isNew && last.source !== this.#chat.user && !last.deleted) this.#announce(`${last.source}: ${last.text}`);
+    if (!this.#conversation.caughtUp) return;
+    if (this.#announced === undefined) {
+      this.#announced = last ? last.position - (last.streaming ? 1 : 0) : 0;
+      return;
+    }
+    if (!last || last.streaming || last.position <= this.#announced) return;
+    this.#announced = last.position;
+    if (last.source !== this.#chat.user && !last.deleted) this.#announce(`${last.source}: ${last.text}`);
   }
 
   #showEarlier() {

@@ -13,6 +13,7 @@ mod health;
 mod hosts;
 mod jitter;
 mod live;
+mod nodes;
 mod problem;
 mod produce;
 mod protocol;
@@ -33,7 +34,7 @@ pub use tokens::with_signature;
 
 use crate::{
     chat::{Chat, Webhooks},
-    cluster::{Answerer, Forward},
+    cluster::{Answerer, Forward, Nodes},
     config::Config,
     production::Productions,
     stream::Streams,
@@ -53,6 +54,7 @@ use futures::FutureExt;
 use hosts::Hosts;
 use problem::Problem;
 use std::{convert::Infallible, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
 
@@ -86,12 +88,17 @@ pub struct Services {
     pub webhooks: Webhooks,
     /// Who may come in.
     pub auth: Gate,
+    /// The number of this start: no other node, and no earlier start, has it.
+    pub start: u32,
+    /// The nodes that live, if this is one of several.
+    pub nodes: Option<Arc<Nodes>>,
 }
 
 /// See [`App`].
 pub struct Parts {
     services: Services,
     address: SocketAddr,
+    began: Instant,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -121,6 +128,7 @@ impl App {
         Self(Arc::new(Parts {
             services,
             address,
+            began: Instant::now(),
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
@@ -260,6 +268,7 @@ fn router(app: App) -> Router {
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
         .route("/v1/streams", get(streams::list))
+        .route("/v1/nodes", get(nodes::list))
         .route("/ws", any(ws::open))
         .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
