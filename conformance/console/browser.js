@@ -37,6 +37,8 @@ export class Browser {
   async #start() {
     this.#profile = await mkdtemp(join(tmpdir(), "messages-browser-"));
     const flags = [...browserFlags(this.#profile), "--remote-debugging-pipe", "--hide-scrollbars"];
+    // Without a window it would think that there is no mouse.
+    flags.push("--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4");
     this.#child = spawn(browserProgram(), [...flags, "about:blank"], {
       env: { ...process.env, HOME: this.#profile },
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],

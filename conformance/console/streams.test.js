@@ -120,6 +120,26 @@ test("bytes, and numbers that JavaScript cannot hold", async () => {
   expectCalm(page);
 });
 
+test("of a large stream the end is shown first, and all of it to those who ask", async () => {
+  const server = await Server.forTest();
+  const lines = Array.from({ length: 150_000 }, (_, n) => `${String(n).padStart(7, "0")} some text that makes the line longer – ö\n`);
+  await create(server, "large", TEXT, lines.join(""));
+  const page = await (await Browser.forTest()).open(server.url + "/" + streamHash("large"));
+  await page.shows("Live", ".live-state");
+  const size = await page.get(`${shownText}.length`);
+  expect(size).toBeLessThan(300_000);
+  const whole = lines.join("");
+  // It begins somewhere, perhaps in the middle of a character.
+  expect((await page.get(shownText)).slice(1)).toBe(whole.slice(1 - size));
+  await page.click("a", "Show everything");
+  await page.shows("before this are not shown", ".mark.gap");
+  await page.shows("Live", ".live-state");
+  const shown = await page.get(shownText);
+  expect(shown.length).toBeGreaterThan(900_000);
+  expect(shown).toBe(whole.slice(-shown.length));
+  expectCalm(page);
+});
+
 test("a page creates, appends, closes and deletes", async () => {
   const server = await Server.forTest();
   const page = await (await Browser.forTest()).open(server.url);

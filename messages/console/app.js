@@ -117,6 +117,8 @@ connection.on("state", (state) => {
   clearTimeout(linkState.timer);
   linkState.timer = setTimeout(() => say(linkState, STATES[connection.state]), 600);
   linkState.title = STATES[state];
+  // Only a request tells whether that was for who one is; if so, somebody is asked to sign in.
+  if (["waiting", "ended"].includes(state) && !connection.welcome) request("/unread").catch(() => {});
 });
 
 theme.value = document.documentElement.dataset.theme ?? "";

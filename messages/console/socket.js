@@ -19,8 +19,8 @@ class Connection {
   #listeners = new Map();
   /** `idle`, `connecting`, `open`, `waiting` (to try again) or `ended`. */
   state = "idle";
-  /** When the next try is, in milliseconds since 1970. */
-  retryAt = 0;
+  /** The server has let the last connection in, and not ended it for who it is. */
+  welcome = true;
 
   /** Calls `listener` with every frame of a type, or on `state`. Gives back what ends that. */
   on(type, listener) {
@@ -107,6 +107,7 @@ class Connection {
 
   #over(code) {
     clearTimeout(this.#alive);
+    this.welcome = this.state === "open" && code !== 4401;
     this.#socket = undefined;
     for (const [id, { again, reject }] of this.#requests) {
       if (again) continue;
@@ -121,7 +122,6 @@ class Connection {
     const most = this.#tries === 0 ? 0 : 1000 * Math.min(2 ** (this.#tries - 1), 30);
     const wait = most / 2 + (Math.random() * most) / 2;
     this.#tries += 1;
-    this.retryAt = Date.now() + wait;
     this.#timer = setTimeout(() => this.#connect(), wait);
     this.#turn("waiting");
   }

@@ -42,7 +42,6 @@ class Store {
     };
     for (const [type, take] of Object.entries(frames)) this.#ends.push(connection.on(type, take));
     if (connection.state === "open") this.#follow();
-    else connection.open();
   }
 
   /** Calls `listener(name, positions)` when a conversation, or all of it (no name), looks different. */
@@ -245,5 +244,6 @@ export function store() {
     current?.end();
     current = new Store();
   }
+  connection.open();
   return current;
 }

@@ -4,7 +4,9 @@
 import { h } from "../dom.js";
 import { bytes, count } from "../format.js";
 
-const TEXT_CHARS_MAX = 2_000_000;
+const TEXT_CHARS_MAX = 1_000_000;
+/** A piece of text grows up to so many, so that there are not too many of them. */
+const PIECE_CHARS = 16_384;
 const ROWS_MAX = 5000;
 const HEX_WIDTH = 16;
 
@@ -73,8 +75,9 @@ const decoder = new TextDecoder();
 const decoded = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 
 class Text extends Content {
+  #waiting = [];
   #pieces = [];
-  #shown = [];
+  #open = false;
   #chars = 0;
   #gone = 0;
 
@@ -85,26 +88,32 @@ class Text extends Content {
 
   put({ text, base64 }) {
     // Bytes in a text are what is no text.
-    const piece = text ?? decoder.decode(decoded(base64));
-    this.#pieces.push(piece);
+    this.#waiting.push(text ?? decoder.decode(decoded(base64)));
   }
 
   cut() {
     this.flush();
+    this.#open = false;
   }
 
   flush() {
-    if (this.#pieces.length === 0) return;
-    const text = this.#pieces.join("");
-    this.#pieces = [];
-    const piece = h("span", { class: "piece" }, text);
-    this.element.append(piece);
-    this.#shown.push(piece);
+    if (this.#waiting.length === 0) return;
+    const text = this.#waiting.join("");
+    this.#waiting = [];
+    const last = this.#pieces.at(-1)?.firstChild;
+    if (this.#open && last.length + text.length <= PIECE_CHARS) {
+      last.appendData(text);
+    } else {
+      const piece = h("span", { class: "piece" }, text);
+      this.element.append(piece);
+      this.#pieces.push(piece);
+      this.#open = true;
+    }
     this.#chars += text.length;
-    while (this.#chars > TEXT_CHARS_MAX && this.#shown.length > 1) {
-      const oldest = this.#shown.shift();
-      this.#chars -= oldest.textContent.length;
-      this.#gone += oldest.textContent.length;
+    while (this.#chars > TEXT_CHARS_MAX && this.#pieces.length > 1) {
+      const oldest = this.#pieces.shift();
+      this.#chars -= oldest.firstChild.length;
+      this.#gone += oldest.firstChild.length;
       oldest.remove();
       this.dropped(`${count(this.#gone)} characters before this are not shown`);
     }

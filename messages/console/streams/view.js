@@ -14,8 +14,9 @@ import { unflushed } from "./stream.js";
 
 /** How far the server may run ahead of what is painted. */
 const WINDOW_BYTES = 1 << 20;
-/** Of what is longer only the end is shown at first: so much of a text, nothing of messages. */
-const WHOLE_BYTES_MAX = 8 << 20;
+/** Of what is longer only the end is shown at first: so much of a text, and of messages what comes. */
+const WHOLE_BYTES_MAX = 2 << 20;
+const WHOLE_MESSAGES_BYTES_MAX = 16 << 20;
 const END_BYTES = 256 << 10;
 const EVERY_MS = 1000;
 /** How far from the end somebody still looks at the end. */
@@ -124,9 +125,9 @@ class View {
 
   #read(tail, type) {
     const { bytes: size } = position(tail);
+    const isMessages = type.startsWith("application/json");
     let offset = "-1";
-    if (!this.#whole && size > WHOLE_BYTES_MAX) {
-      const isMessages = type.startsWith("application/json");
+    if (!this.#whole && size > (isMessages ? WHOLE_MESSAGES_BYTES_MAX : WHOLE_BYTES_MAX)) {
       offset = isMessages ? "now" : offsetAt(size - END_BYTES);
       this.#skipped(isMessages ? size : size - END_BYTES);
     }
