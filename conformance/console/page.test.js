@@ -201,6 +201,24 @@ test("it looks right in light and dark, wide and narrow, and is accessible", asy
   expectCalm(page);
 });
 
+test("health shows what the server does, and that it is away", async () => {
+  const server = await furnished();
+  await fetch(`${server.url}/?freq=100&max=10000`, { method: "POST", body: "busy" }).then(({ body }) => body.cancel());
+  const page = await (await Browser.forTest()).open(`${server.url}/#/health`);
+  await page.shows("Appends are taken.", ".health");
+  const appends = "[...document.querySelectorAll('.chart')].find((one) => one.getAttribute('aria-label') === 'Appends')";
+  await page.until(`parseFloat(${appends}.querySelector(".now").textContent) > 30 && ${appends}.querySelector(".line").getAttribute("d").split("L").length > 3`);
+  await expectAccessible(page);
+  await page.picture("health-busy");
+  await page.colours(true);
+  await page.picture("health-busy-dark");
+  await server.kill();
+  await page.shows("The server does not answer.", ".health");
+  await server.resume();
+  await page.shows("Appends are taken.", ".health");
+  expectCalm(page);
+});
+
 test("the chat looks right, wide and narrow", async () => {
   const people = new People();
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });

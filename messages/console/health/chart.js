@@ -21,7 +21,7 @@ export class Chart {
     this.#format = format;
     this.#points = [];
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, this.#area, this.#line);
-    this.element = h("section", { class: "card chart", "aria-label": title }, h("div", { class: "row between" }, h("h2", {}, title), this.#top), this.#now, picture);
+    this.element = h("section", { class: "card chart", "aria-label": title, hidden: true }, h("div", { class: "row between" }, h("h2", {}, title), this.#top), this.#now, picture);
   }
 
   /** Adds a value at the right; undefined where it is not known. */
@@ -29,6 +29,8 @@ export class Chart {
     this.#points.push(value);
     if (this.#points.length > this.#max) this.#points.shift();
     const known = this.#points.filter((point) => point !== undefined);
+    // What this server does not tell is not there.
+    this.element.hidden = known.length === 0;
     const most = Math.max(...known, 0);
     say(this.#now, value === undefined ? "–" : this.#format(value));
     say(this.#top, known.length > 1 ? `most ${this.#format(most)}` : "");
