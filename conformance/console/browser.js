@@ -29,7 +29,12 @@ export class Browser {
   static async forTest() {
     const browser = new Browser();
     onTestFinished(() => browser.#end());
-    onTestFailed(() => console.error("the pages said", browser.pages.map(({ said }) => said)));
+    onTestFailed(() =>
+      console.error(
+        "the pages said",
+        browser.pages.map(({ said }) => said),
+      ),
+    );
     await browser.#start();
     return browser;
   }
@@ -38,7 +43,9 @@ export class Browser {
     this.#profile = await mkdtemp(join(tmpdir(), "messages-browser-"));
     const flags = [...browserFlags(this.#profile), "--remote-debugging-pipe", "--hide-scrollbars"];
     // Without a window it would think that there is no mouse.
-    flags.push("--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4");
+    flags.push(
+      "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
+    );
     this.#child = spawn(browserProgram(), [...flags, "about:blank"], {
       env: { ...process.env, HOME: this.#profile },
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
@@ -121,11 +128,18 @@ class Page {
       const { text, exception } = params.exceptionDetails;
       this.said.push(`${text} ${exception?.description ?? ""}`);
     }
-    if (method === "Runtime.consoleAPICalled") this.said.push(params.args.map(({ value }) => value).join(" "));
+    if (method === "Runtime.consoleAPICalled")
+      this.said.push(params.args.map(({ value }) => value).join(" "));
     if (method === "Log.entryAdded") this.said.push(`${params.entry.text} ${params.entry.url ?? ""}`);
-    if (method === "Audits.issueAdded" && params.issue.code === "ContentSecurityPolicyIssue") this.violations.push(params.issue);
+    if (method === "Audits.issueAdded" && params.issue.code === "ContentSecurityPolicyIssue")
+      this.violations.push(params.issue);
     const url = params.request?.url ?? (method === "Network.webSocketCreated" ? params.url : undefined);
-    if (url && !["data:", "about:", "blob:"].includes(new URL(url).protocol) && new URL(url).host !== this.#host) this.elsewhere.push(url);
+    if (
+      url &&
+      !["data:", "about:", "blob:"].includes(new URL(url).protocol) &&
+      new URL(url).host !== this.#host
+    )
+      this.elsewhere.push(url);
   }
 
   async go(url) {
@@ -137,7 +151,12 @@ class Page {
   }
 
   size(width, height) {
-    return this.call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 500 });
+    return this.call("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: width < 500,
+    });
   }
 
   /** Light or dark, and whether things may move. */
@@ -151,8 +170,14 @@ class Page {
 
   /** What an expression of JavaScript is in the page. */
   async get(expression) {
-    const { result, exceptionDetails } = await this.call("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true, userGesture: true });
-    if (exceptionDetails) throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    const { result, exceptionDetails } = await this.call("Runtime.evaluate", {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+      userGesture: true,
+    });
+    if (exceptionDetails)
+      throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
     return result.value;
   }
 
@@ -171,7 +196,9 @@ class Page {
       }
       if (Date.now() > deadline) {
         const text = await this.get("document.body.innerText").catch(() => "");
-        throw new Error(`never true: ${expression}${problem ? ` (${problem.message})` : ""}\n${text.slice(-1500)}`);
+        throw new Error(
+          `never true: ${expression}${problem ? ` (${problem.message})` : ""}\n${text.slice(-1500)}`,
+        );
       }
       await sleep(20);
     }
@@ -179,7 +206,9 @@ class Page {
 
   /** Waits until something with this text is there. `selector` says what kind of thing. */
   shows(text, selector = "body") {
-    return this.until(`[...document.querySelectorAll(${JSON.stringify(selector)})].some((one) => one.innerText.includes(${JSON.stringify(text)}))`);
+    return this.until(
+      `[...document.querySelectorAll(${JSON.stringify(selector)})].some((one) => one.innerText.includes(${JSON.stringify(text)}))`,
+    );
   }
 
   /** Clicks on what is there, or comes, with this text (or label). */
@@ -195,9 +224,18 @@ class Page {
     const ctrl = key.startsWith("Control+");
     const name = key.replace(/^(Shift|Control)\+/, "");
     const codes = { Tab: 9, Enter: 13, Escape: 27, ArrowUp: 38, ArrowDown: 40, " ": 32 };
-    const event = { key: name, code: name === " " ? "Space" : name, windowsVirtualKeyCode: codes[name], modifiers: (shift ? 8 : 0) | (ctrl ? 2 : 0) };
+    const event = {
+      key: name,
+      code: name === " " ? "Space" : name,
+      windowsVirtualKeyCode: codes[name],
+      modifiers: (shift ? 8 : 0) | (ctrl ? 2 : 0),
+    };
     const text = { Enter: "\r", " ": " " }[name];
-    await this.call("Input.dispatchKeyEvent", { type: text && !ctrl ? "keyDown" : "rawKeyDown", text: ctrl ? undefined : text, ...event });
+    await this.call("Input.dispatchKeyEvent", {
+      type: text && !ctrl ? "keyDown" : "rawKeyDown",
+      text: ctrl ? undefined : text,
+      ...event,
+    });
     await this.call("Input.dispatchKeyEvent", { type: "keyUp", ...event });
   }
 

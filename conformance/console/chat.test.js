@@ -24,7 +24,11 @@ async function start(users, hash = "#/chat/team") {
   const people = new People();
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });
   const ask = (...what) => people.ask(server, ...what);
-  await ask("alice", "POST", "/conversations", { name: "team", title: "The team", participants: ["bob", "carol"] });
+  await ask("alice", "POST", "/conversations", {
+    name: "team",
+    title: "The team",
+    participants: ["bob", "carol"],
+  });
   const browser = await Browser.forTest();
   const pages = [];
   for (const user of users) {
@@ -46,18 +50,26 @@ async function act(page, name) {
   const article = `[...document.querySelectorAll("${MAIN}")].at(-1)`;
   await page.until(`Boolean(${article})`);
   await page.get(`${article}.focus()`);
-  await page.get(`[...${article}.querySelectorAll(".actions button")].find((one) => one.textContent === ${JSON.stringify(name)}).click()`);
+  await page.get(
+    `[...${article}.querySelectorAll(".actions button")].find((one) => one.textContent === ${JSON.stringify(name)}).click()`,
+  );
 }
 
 test("two pages talk to each other", async () => {
-  const { ask, pages: [alice, bob] } = await start(["alice", "bob"]);
+  const {
+    ask,
+    pages: [alice, bob],
+  } = await start(["alice", "bob"]);
   for (const page of [alice, bob]) await page.shows("No messages yet", ".timeline");
   // Each sees that the other is there.
-  await bob.until("[...document.querySelectorAll('.person.here')].some((one) => one.textContent.startsWith('alice'))");
+  await bob.until(
+    "[...document.querySelectorAll('.person.here')].some((one) => one.textContent.startsWith('alice'))",
+  );
 
   await say(alice, "Good morning, @bob");
   await bob.until(`${text(-1)} === "Good morning, @bob"`);
   await alice.until(`${text(-1)} === "Good morning, @bob" && !document.querySelector(".on-its-way")`);
+  await alice.shows("Seen by bob", ".seen");
   expect(await bob.get("document.querySelector('.names-me .mention').textContent")).toBe("@bob");
 
   await alice.fill(".room .composer textarea", "something long");
@@ -104,7 +116,10 @@ test("two pages talk to each other", async () => {
 });
 
 test("what is unread is counted, and read when it is seen", async () => {
-  const { ask, pages: [bob] } = await start(["bob"], "#/chat");
+  const {
+    ask,
+    pages: [bob],
+  } = await start(["bob"], "#/chat");
   await ask("alice", "POST", "/conversations", { name: "plans", participants: ["bob"] });
   await bob.shows("plans", ".conversations");
   await ask("alice", "POST", "/conversations/plans/messages", { text: "one" });
@@ -117,7 +132,10 @@ test("what is unread is counted, and read when it is seen", async () => {
   await bob.until(`${texts}.join() === "one,two @bob"`);
   await bob.until(`${unread("plans")} === ""`);
   const marks = await ask("bob", "GET", "/unread");
-  expect(marks.find(({ conversation }) => conversation === "plans")).toMatchObject({ unread: 0, mentions: 0 });
+  expect(marks.find(({ conversation }) => conversation === "plans")).toMatchObject({
+    unread: 0,
+    mentions: 0,
+  });
   // What comes while it is looked at is read at once; what comes elsewhere is counted.
   await ask("alice", "POST", "/conversations/plans/messages", { text: "three" });
   await bob.shows("three", MAIN);
@@ -127,7 +145,11 @@ test("what is unread is counted, and read when it is seen", async () => {
 });
 
 test("a message grows as its model writes it", async () => {
-  const { people, server, pages: [bob] } = await start(["bob"]);
+  const {
+    people,
+    server,
+    pages: [bob],
+  } = await start(["bob"]);
   await bob.shows("No messages yet", ".timeline");
   let more;
   const body = new ReadableStream({ start: (controller) => (more = controller) });
@@ -142,19 +164,27 @@ test("a message grows as its model writes it", async () => {
   for (const word of words) {
     more.enqueue(new TextEncoder().encode(word));
     written += word;
-    await bob.until(`${text(-1)} === ${JSON.stringify(written)} && document.querySelector(".streaming") !== null`);
+    await bob.until(
+      `${text(-1)} === ${JSON.stringify(written)} && document.querySelector(".streaming") !== null`,
+    );
   }
   expect(await bob.get("document.querySelector('[aria-live=polite].hidden').textContent")).toBe("");
   more.close();
   expect((await put).ok).toBe(true);
   await bob.until("document.querySelector('.streaming') === null");
   // It is read out once, when it is complete.
-  await bob.until(`document.querySelector("[aria-live=polite].hidden").textContent === ${JSON.stringify(`carol: ${written}`)}`);
+  await bob.until(
+    `document.querySelector("[aria-live=polite].hidden").textContent === ${JSON.stringify(`carol: ${written}`)}`,
+  );
   expectCalm(bob);
 });
 
 test("what is sent while the server is away is there once", async () => {
-  const { server, ask, pages: [alice, bob] } = await start(["alice", "bob"]);
+  const {
+    server,
+    ask,
+    pages: [alice, bob],
+  } = await start(["alice", "bob"]);
   for (const page of [alice, bob]) await page.shows("No messages yet", ".timeline");
   for (let n = 0; n < 10; n += 1) await say(alice, `before ${n}`);
   await bob.until(`${texts}.length === 10`);
@@ -169,7 +199,10 @@ test("what is sent while the server is away is there once", async () => {
   await alice.go(url);
   await bob.until(`${texts}.length === 13`);
   await sleep(100);
-  const sent = [...Array.from({ length: 10 }, (_, n) => `before ${n}`), ...Array.from({ length: 3 }, (_, n) => `away ${n}`)];
+  const sent = [
+    ...Array.from({ length: 10 }, (_, n) => `before ${n}`),
+    ...Array.from({ length: 3 }, (_, n) => `away ${n}`),
+  ];
   for (const page of [alice, bob]) {
     await page.until(`${texts}.length === 13 && !document.querySelector(".on-its-way")`);
     expect(await page.get(texts)).toEqual(sent);
@@ -180,22 +213,33 @@ test("what is sent while the server is away is there once", async () => {
 });
 
 test("what is said is text and nothing else", async () => {
-  const { ask, pages: [bob] } = await start(["bob"]);
+  const {
+    ask,
+    pages: [bob],
+  } = await start(["bob"]);
   const bad = "<img src=x onerror='hacked=1'><script>hacked=1</script>";
   await ask("alice", "POST", "/conversations", { name: "bad", title: bad, participants: ["bob", bad] });
-  const { id } = await ask(bad, "POST", "/conversations/bad/messages", { text: `${bad} @bob`, mentions: ["bob"] });
+  const { id } = await ask(bad, "POST", "/conversations/bad/messages", {
+    text: `${bad} @bob`,
+    mentions: ["bob"],
+  });
   await ask("alice", "PUT", `/messages/${id}/reactions/${encodeURIComponent("<b>x</b>")}`);
   await ask("alice", "POST", "/conversations/bad/messages", { text: bad, reply_to: id });
   await bob.click(".conversations a", bad);
   await bob.until(`${texts}.join("|") === ${JSON.stringify(`${bad} @bob|${bad}`)}`);
   await bob.shows("<b>x</b> 1", ".chip");
   expect(await bob.get("document.querySelector('h1').textContent")).toBe(bad);
-  expect(await bob.get("[typeof hacked, document.querySelectorAll('main img, main script, main b').length]")).toEqual(["undefined", 0]);
+  expect(
+    await bob.get("[typeof hacked, document.querySelectorAll('main img, main script, main b').length]"),
+  ).toEqual(["undefined", 0]);
   expectCalm(bob);
 });
 
 test("conversations are begun, joined and left in the page", async () => {
-  const { ask, pages: [alice, bob] } = await start(["alice", "bob"], "#/chat");
+  const {
+    ask,
+    pages: [alice, bob],
+  } = await start(["alice", "bob"], "#/chat");
   await alice.click(".list button", "New");
   await alice.fill("dialog input[name=title]", "Lunch");
   await alice.fill("dialog input[name=people]", "carol");
@@ -211,7 +255,9 @@ test("conversations are begun, joined and left in the page", async () => {
   await bob.click(".room .bar button", "Leave");
   await bob.click("dialog button", "Leave");
   await bob.until("!document.querySelector('li[data-name=lunch]')");
-  await alice.until("![...document.querySelectorAll('.person')].some((one) => one.textContent.startsWith('bob'))");
+  await alice.until(
+    "![...document.querySelectorAll('.person')].some((one) => one.textContent.startsWith('bob'))",
+  );
   await ask("alice", "PUT", "/conversations/lunch/participants/bob", { invite: true });
   await bob.click(".conversations a", "Lunch (invited)");
   await bob.click("button", "Join");

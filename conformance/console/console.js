@@ -15,7 +15,11 @@ export const streamHash = (name) => `#/stream/${encodeURIComponent(name)}`;
 /** Creates a stream with a first content. */
 export async function create(server, name, type, body) {
   const path = name.split("/").map(encodeURIComponent).join("/");
-  const response = await fetch(server.stream(path), { method: "PUT", headers: { "Content-Type": type }, body });
+  const response = await fetch(server.stream(path), {
+    method: "PUT",
+    headers: { "Content-Type": type },
+    body,
+  });
   expect(response.status).toBe(201);
 }
 
@@ -23,13 +27,18 @@ export async function create(server, name, type, body) {
 export function expectCalm(page) {
   // The browser itself tells of a server that is down.
   const said = page.said.filter((text) => !/ERR_|WebSocket connection|status of (404|503)/.test(text));
-  expect({ said, violations: page.violations, elsewhere: page.elsewhere }).toEqual({ said: [], violations: [], elsewhere: [] });
+  expect({ said, violations: page.violations, elsewhere: page.elsewhere }).toEqual({
+    said: [],
+    violations: [],
+    elsewhere: [],
+  });
 }
 
 /** What can be seen can be used by everybody, as far as a program can tell. */
 export async function expectAccessible(page) {
   await page.get(`${axe}; 0`);
-  const found = await page.get(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }).then(({ violations }) =>
+  const found =
+    await page.get(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }).then(({ violations }) =>
     violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html, failureSummary }) => html.slice(0, 200) + " " + failureSummary).join(" | ")))`);
   expect(found).toEqual([]);
 }

@@ -23,5 +23,10 @@ high +Inf`;
 
 test("sums are of what fits", () => {
   const samples = parse('a{x="1",y="1"} 1\na{x="1",y="2"} 2\na{x="2"} 4\n');
-  expect([sum(samples, "a"), sum(samples, "a", { x: "1" }), sum(samples, "a", { x: "3" }), sum(samples, "b")]).toEqual([7, 3, undefined, undefined]);
+  expect([
+    sum(samples, "a"),
+    sum(samples, "a", { x: "1" }),
+    sum(samples, "a", { x: "3" }),
+    sum(samples, "b"),
+  ]).toEqual([7, 3, undefined, undefined]);
 });

@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { get } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { People } from "../clients/people.js";
 import { Server } from "../server.js";
@@ -15,12 +14,37 @@ const HTML = { Accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
 /** A server with something on it. */
 async function furnished(env = {}) {
   const server = await Server.forTest({ env });
-  const lines = Array.from({ length: 300 }, (_, n) => `2026-01-01T00:${String(n % 60).padStart(2, "0")}:00Z GET /page/${n} 200 in ${n * 7} µs\n`);
+  const lines = Array.from(
+    { length: 300 },
+    (_, n) => `2026-01-01T00:${String(n % 60).padStart(2, "0")}:00Z GET /page/${n} 200 in ${n * 7} µs\n`,
+  );
   await create(server, "logs/web/1", TEXT, lines.join(""));
-  await create(server, "answers/42", TEXT, "The answer is being written, token by token.\n\nIt has paragraphs.\n");
-  await create(server, "events/orders", "application/json", JSON.stringify(lines.slice(0, 30).map((_, order) => ({ order, items: ["apple", "pear"], customer: { name: "Ada" } }))));
-  await create(server, "images/cat", "application/octet-stream", Buffer.from(Array.from({ length: 700 }, (_, n) => (n * 37) % 256)));
-  await create(server, "docs/a-very-long-name/that-goes-on-and-on/because-somebody-had-to-put-everything-in/it", "text/markdown", "# Title\n");
+  await create(
+    server,
+    "answers/42",
+    TEXT,
+    "The answer is being written, token by token.\n\nIt has paragraphs.\n",
+  );
+  await create(
+    server,
+    "events/orders",
+    "application/json",
+    JSON.stringify(
+      lines.slice(0, 30).map((_, order) => ({ order, items: ["apple", "pear"], customer: { name: "Ada" } })),
+    ),
+  );
+  await create(
+    server,
+    "images/cat",
+    "application/octet-stream",
+    Buffer.from(Array.from({ length: 700 }, (_, n) => (n * 37) % 256)),
+  );
+  await create(
+    server,
+    "docs/a-very-long-name/that-goes-on-and-on/because-somebody-had-to-put-everything-in/it",
+    "text/markdown",
+    "# Title\n",
+  );
   return server;
 }
 
@@ -33,7 +57,15 @@ test("the page is for browsers, and everybody else gets what they got", async ()
   expect(page.headers.get("cache-control")).toBe("no-cache");
   expect(page.headers.get("vary").toLowerCase()).toContain("accept");
   const policy = page.headers.get("content-security-policy");
-  for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"]) {
+  for (const part of [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "frame-ancestors 'none'",
+    "form-action 'none'",
+    "base-uri 'none'",
+  ]) {
     expect(policy.split("; ")).toContain(part);
   }
   expect(policy).not.toContain("unsafe");
@@ -68,15 +100,27 @@ test("nodes say who they are, to those who may know", async () => {
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });
   expect((await fetch(`${server.url}/v1/nodes`)).status).toBe(401);
   const { nodes } = await people.ask(server, "ada", "GET", "/v1/nodes");
-  expect(nodes).toEqual([{ id: 1, address: new URL(server.url).host, self: true, version: expect.stringMatching(/^\d+\.\d+\.\d+/), uptime_secs: expect.any(Number) }]);
+  expect(nodes).toEqual([
+    {
+      id: 1,
+      address: new URL(server.url).host,
+      self: true,
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      uptime_secs: expect.any(Number),
+    },
+  ]);
 });
 
 test("a server with keys shows the page to all, and content with a token", async () => {
   const people = new People();
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });
   const token = people.token("ada", { read: ["open/*"], write: ["open/*"] });
-  const authorization = { Authorization: `Bearer ${people.token("root", { read: ["**"], write: ["**"] })}`, "Content-Type": TEXT };
-  for (const name of ["open/a", "secret/b"]) await fetch(server.stream(name), { method: "PUT", headers: authorization, body: `${name}\n` });
+  const authorization = {
+    Authorization: `Bearer ${people.token("root", { read: ["**"], write: ["**"] })}`,
+    "Content-Type": TEXT,
+  };
+  for (const name of ["open/a", "secret/b"])
+    await fetch(server.stream(name), { method: "PUT", headers: authorization, body: `${name}\n` });
   const page = await (await Browser.forTest()).open(server.url);
   await page.shows("This server wants to know who you are", "dialog");
   await expectAccessible(page);
@@ -100,22 +144,30 @@ test("a server with keys shows the page to all, and content with a token", async
   expect(urls).not.toContain(token);
   expect(await page.get("JSON.stringify(localStorage)")).not.toContain(token);
   await page.click("#account");
+  await page.click("dialog button", "Sign out");
   await page.shows("Sign in", "#account");
   expect(await page.get("sessionStorage.getItem('messages.token')")).toBe(null);
   const said = page.said.filter((text) => !/status of (401|403)/.test(text));
-  expect({ said, violations: page.violations, elsewhere: page.elsewhere }).toEqual({ said: [], violations: [], elsewhere: [] });
+  expect({ said, violations: page.violations, elsewhere: page.elsewhere }).toEqual({
+    said: [],
+    violations: [],
+    elsewhere: [],
+  });
 });
 
 test("everything can be done with the keyboard", async () => {
   const server = await furnished();
   const page = await (await Browser.forTest()).open(server.url);
   await page.shows("5 streams");
-  const focused = "document.activeElement.innerText || document.activeElement.getAttribute('aria-label') || document.activeElement.labels?.[0]?.innerText";
+  const focused =
+    "document.activeElement.innerText || document.activeElement.getAttribute('aria-label') || document.activeElement.labels?.[0]?.innerText";
   /** Presses Tab until the focus is where it says this; every stop on the way can be seen. */
   async function tabTo(text) {
     for (let stop = 0; stop < 40; stop += 1) {
       await page.press("Tab");
-      const [words, visible] = await page.get(`[String(${focused}), (({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && outlineWidth !== "0px")(getComputedStyle(document.activeElement))]`);
+      const [words, visible] = await page.get(
+        `[String(${focused}), (({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && outlineWidth !== "0px")(getComputedStyle(document.activeElement))]`,
+      );
       if (words !== "undefined" && words !== "null") expect(visible, words).toBe(true);
       if (words.trim().startsWith(text)) return;
     }
@@ -134,7 +186,9 @@ test("everything can be done with the keyboard", async () => {
   await page.press("Enter");
   await page.type("by/keys");
   await page.press("Enter");
-  await page.until("document.activeElement.tagName === 'H1' && document.activeElement.innerText.includes('by/keys')");
+  await page.until(
+    "document.activeElement.tagName === 'H1' && document.activeElement.innerText.includes('by/keys')",
+  );
   await page.shows("Live", ".live-state");
   await tabTo("Append text");
   await page.type("typed");
@@ -146,7 +200,9 @@ test("everything can be done with the keyboard", async () => {
   await page.get("document.querySelector('.brand').focus()");
   await tabTo("Health");
   await page.press("Enter");
-  await page.until("document.activeElement.tagName === 'H1' && document.activeElement.innerText === 'Health'");
+  await page.until(
+    "document.activeElement.tagName === 'H1' && document.activeElement.innerText === 'Health'",
+  );
   expect(await page.get("document.querySelector('.nav [aria-current=page]').innerText")).toBe("Health");
   expect(await page.get("document.title")).toContain("Health");
   expectCalm(page);
@@ -179,7 +235,6 @@ test("it looks right in light and dark, wide and narrow, and is accessible", asy
     }
     await page.colours(false, true);
     await page.size(320, 720);
-    await sleep(100);
     await expectNoSideways(page);
     await expectAccessible(page);
     await page.picture(`${name}-narrow`);
@@ -188,12 +243,16 @@ test("it looks right in light and dark, wide and narrow, and is accessible", asy
   // Nothing moves for those who do not want that.
   await page.get(`location.hash = ${JSON.stringify(streamHash("logs/web/1"))}`);
   await page.shows("Live", ".live-state");
-  expect(await page.get("getComputedStyle(document.querySelector('.live-state'), '::before').animationName")).toBe("none");
+  expect(
+    await page.get("getComputedStyle(document.querySelector('.live-state'), '::before').animationName"),
+  ).toBe("none");
 
   // What somebody has chosen goes before what the system says, and stays.
   const background = "getComputedStyle(document.body).backgroundColor";
   const light = await page.get(background);
-  await page.get("document.getElementById('theme').value = 'dark', document.getElementById('theme').dispatchEvent(new Event('change'))");
+  await page.get(
+    "document.getElementById('theme').value = 'dark', document.getElementById('theme').dispatchEvent(new Event('change'))",
+  );
   const dark = await page.get(background);
   expect(dark).not.toBe(light);
   await page.reload();
@@ -203,11 +262,16 @@ test("it looks right in light and dark, wide and narrow, and is accessible", asy
 
 test("health shows what the server does, and that it is away", async () => {
   const server = await furnished();
-  await fetch(`${server.url}/?freq=100&max=10000`, { method: "POST", body: "busy" }).then(({ body }) => body.cancel());
+  await fetch(`${server.url}/?freq=100&max=10000`, { method: "POST", body: "busy" }).then(({ body }) =>
+    body.cancel(),
+  );
   const page = await (await Browser.forTest()).open(`${server.url}/#/health`);
   await page.shows("Appends are taken.", ".health");
-  const appends = "[...document.querySelectorAll('.chart')].find((one) => one.getAttribute('aria-label') === 'Appends')";
-  await page.until(`parseFloat(${appends}.querySelector(".now").textContent) > 30 && ${appends}.querySelector(".line").getAttribute("d").split("L").length > 3`);
+  const appends =
+    "[...document.querySelectorAll('.chart')].find((one) => one.getAttribute('aria-label') === 'Appends')";
+  await page.until(
+    `parseFloat(${appends}.querySelector(".now").textContent) > 30 && ${appends}.querySelector(".line").getAttribute("d").split("L").length > 3`,
+  );
   await expectAccessible(page);
   await page.picture("health-busy");
   await page.colours(true);
@@ -223,11 +287,21 @@ test("the chat looks right, wide and narrow", async () => {
   const people = new People();
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });
   const ask = (...what) => people.ask(server, ...what);
-  await ask("alice", "POST", "/conversations", { name: "team", title: "The team", participants: ["bob", "carol"] });
+  await ask("alice", "POST", "/conversations", {
+    name: "team",
+    title: "The team",
+    participants: ["bob", "carol"],
+  });
   await ask("alice", "POST", "/conversations", { name: "plans", participants: ["bob"] });
-  const first = await ask("alice", "POST", "/conversations/team/messages", { text: "Good morning! The new build is up.\nHave a look when you can." });
+  const first = await ask("alice", "POST", "/conversations/team/messages", {
+    text: "Good morning! The new build is up.\nHave a look when you can.",
+  });
   await ask("alice", "POST", "/conversations/team/messages", { text: "It is at the usual place." });
-  await ask("carol", "POST", "/conversations/team/messages", { text: "Looks great. @bob will want to see the charts.", mentions: ["bob"], reply_to: first.id });
+  await ask("carol", "POST", "/conversations/team/messages", {
+    text: "Looks great. @bob will want to see the charts.",
+    mentions: ["bob"],
+    reply_to: first.id,
+  });
   for (const user of ["bob", "carol"]) await ask(user, "PUT", `/messages/${first.id}/reactions/nice`);
   await ask("carol", "POST", "/conversations/team/messages", { text: "Here is a thread", thread: first.id });
   const typo = await ask("alice", "POST", "/conversations/team/messages", { text: "teh end" });
@@ -238,7 +312,11 @@ test("the chat looks right, wide and narrow", async () => {
   const before = `sessionStorage.setItem("messages.token", ${JSON.stringify(people.token("bob"))})`;
   const page = await (await Browser.forTest()).open(`${server.url}/#/chat`, { before });
   await page.shows("plans", ".conversations");
-  const places = [["list", "#/chat", "The team"], ["room", "#/chat/team", "the end"], ["thread", `#/chat/team?thread=${first.position}`, "Here is a thread"]];
+  const places = [
+    ["list", "#/chat", "The team"],
+    ["room", "#/chat/team", "the end"],
+    ["thread", `#/chat/team?thread=${first.position}`, "Here is a thread"],
+  ];
   for (const [name, hash, text] of places) {
     await page.get(`location.hash = ${JSON.stringify(hash)}`);
     await page.shows(text);
@@ -250,7 +328,6 @@ test("the chat looks right, wide and narrow", async () => {
     }
     await page.colours(false, true);
     await page.size(320, 720);
-    await sleep(100);
     await expectNoSideways(page);
     await expectAccessible(page);
     await page.picture(`chat-${name}-narrow`);

@@ -11,11 +11,13 @@ import { create, expectCalm, streamHash } from "./console.js";
 const TEXT = "text/plain; charset=utf-8";
 const rows = "[...document.querySelectorAll('.streams tbody tr .name a')].map((one) => one.textContent)";
 const shownText = "[...document.querySelectorAll('.content .piece')].map((one) => one.textContent).join('')";
-const shownMessages = "[...document.querySelectorAll('.message-row code')].map((one) => JSON.parse(one.textContent))";
+const shownMessages =
+  "[...document.querySelectorAll('.message-row code')].map((one) => JSON.parse(one.textContent))";
 
 test("streams are listed, searched, and seen to grow", async () => {
   const server = await Server.forTest();
-  for (const name of ["logs/a", "logs/b", "answers/1", "a b/ü?#%2F"]) await create(server, name, TEXT, `${name}\n`);
+  for (const name of ["logs/a", "logs/b", "answers/1", "a b/ü?#%2F"])
+    await create(server, name, TEXT, `${name}\n`);
   const page = await (await Browser.forTest()).open(server.url);
   await page.shows("4 streams");
   expect(await page.get(rows)).toEqual(["a b/ü?#%2F", "answers/1", "logs/a", "logs/b"]);
@@ -36,7 +38,9 @@ test("streams are listed, searched, and seen to grow", async () => {
   expect(await page.get("document.querySelector('h1').textContent.trim()")).toContain("a b/ü?#%2F");
 
   await page.get("location.hash = '#/streams'");
-  await fetch(`${server.url}/?freq=50&max=1000`, { method: "POST", body: "growing" }).then(({ body }) => body.cancel());
+  await fetch(`${server.url}/?freq=50&max=1000`, { method: "POST", body: "growing" }).then(({ body }) =>
+    body.cancel(),
+  );
   await page.shows("/s", ".streams tr.active td:last-child");
   expectCalm(page);
 });
@@ -99,20 +103,33 @@ test("messages are seen once each while the server is killed", async () => {
   await producer.close();
   await page.shows("The end", ".mark.end");
   expect(await page.get(shownMessages)).toEqual(Array.from({ length: count }, (_, n) => ({ n })));
-  expect(await page.get("document.querySelector('.message-row:last-of-type .number, .message-row .number').textContent")).toBe("1");
+  expect(
+    await page.get(
+      "document.querySelector('.message-row:last-of-type .number, .message-row .number').textContent",
+    ),
+  ).toBe("1");
   expectCalm(page);
 });
 
 test("bytes, and numbers that JavaScript cannot hold", async () => {
   const server = await Server.forTest();
-  await create(server, "bytes", "application/octet-stream", Buffer.from(Array.from({ length: 40 }, (_, n) => n * 5)));
+  await create(
+    server,
+    "bytes",
+    "application/octet-stream",
+    Buffer.from(Array.from({ length: 40 }, (_, n) => n * 5)),
+  );
   await create(server, "large", "application/json", "[12345678901234567890,1.0]");
   const page = await (await Browser.forTest()).open(server.url + "/" + streamHash("bytes"));
   await page.until("document.querySelectorAll('.hex-line').length === 3");
   const digits = "[...document.querySelectorAll('.digits')].map((one) => one.textContent).join(' ')";
   const expected = Array.from({ length: 40 }, (_, n) => (n * 5).toString(16).padStart(2, "0")).join(" ");
   expect(await page.get(digits)).toBe(expected);
-  await fetch(server.stream("bytes"), { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: Buffer.from([255, 254]) });
+  await fetch(server.stream("bytes"), {
+    method: "POST",
+    headers: { "Content-Type": "application/octet-stream" },
+    body: Buffer.from([255, 254]),
+  });
   await page.until(`${digits} === "${expected} ff fe"`);
 
   await page.get(`location.hash = ${JSON.stringify(streamHash("large"))}`);
@@ -122,7 +139,10 @@ test("bytes, and numbers that JavaScript cannot hold", async () => {
 
 test("of a large stream the end is shown first, and all of it to those who ask", async () => {
   const server = await Server.forTest();
-  const lines = Array.from({ length: 150_000 }, (_, n) => `${String(n).padStart(7, "0")} some text that makes the line longer – ö\n`);
+  const lines = Array.from(
+    { length: 150_000 },
+    (_, n) => `${String(n).padStart(7, "0")} some text that makes the line longer – ö\n`,
+  );
   await create(server, "large", TEXT, lines.join(""));
   const page = await (await Browser.forTest()).open(server.url + "/" + streamHash("large"));
   await page.shows("Live", ".live-state");
@@ -165,11 +185,15 @@ test("a page creates, appends, closes and deletes", async () => {
   await page.click("button", "Close");
   await page.click("dialog button", "Cancel");
   await page.until("!document.querySelector('dialog')");
-  expect((await fetch(server.stream("made/here"), { method: "HEAD" })).headers.get("stream-closed")).toBe(null);
+  expect((await fetch(server.stream("made/here"), { method: "HEAD" })).headers.get("stream-closed")).toBe(
+    null,
+  );
   await page.click("button", "Close");
   await page.click("dialog button", "Close the stream");
   await page.shows("The end", ".mark.end");
-  expect((await fetch(server.stream("made/here"), { method: "HEAD" })).headers.get("stream-closed")).toBe("true");
+  expect((await fetch(server.stream("made/here"), { method: "HEAD" })).headers.get("stream-closed")).toBe(
+    "true",
+  );
 
   await page.click("button", "Delete");
   await page.click("dialog button", "Delete the stream");
@@ -195,14 +219,34 @@ test("a page creates, appends, closes and deletes", async () => {
   await page.press("Enter");
   await page.shows("The end", ".mark.end");
   expect(await page.get(shownText)).toBe(Array.from({ length: 100 }, (_, n) => `${n}: numbers\n`).join(""));
+
+  // Another stream of that name takes its place.
+  await page.until("document.querySelector('.stats').innerText.includes('100')");
+  await fetch(server.stream("numbers"), { method: "DELETE" });
+  // Streams are told apart by when they were created, in seconds.
+  await page.until(`Date.now() > ${Date.now() + 1000}`);
+  await create(server, "numbers", TEXT, "something else\n");
+  await page.until(`${shownText} === "something else\\n"`);
   expectCalm(page);
 });
 
 test("what strangers write is text and nothing else", async () => {
   const server = await Server.forTest();
-  const bad = ["<img src=x onerror='hacked=1'>", "<script>hacked=1</script>", "\"><svg onload=hacked=1>", "javascript:hacked=1", "{{constructor}}", "__proto__"];
+  const bad = [
+    "<img src=x onerror='hacked=1'>",
+    "<script>hacked=1</script>",
+    '"><svg onload=hacked=1>',
+    "javascript:hacked=1",
+    "{{constructor}}",
+    "__proto__",
+  ];
   for (const text of bad) await create(server, text, TEXT, `${text}\n</pre><script>hacked=1</script>\n`);
-  await create(server, "json", "application/json", JSON.stringify(bad.map((text) => ({ [text]: text, __proto__x: [text] }))));
+  await create(
+    server,
+    "json",
+    "application/json",
+    JSON.stringify(bad.map((text) => ({ [text]: text, __proto__x: [text] }))),
+  );
   const page = await (await Browser.forTest()).open(server.url);
   await page.until(`${rows}.length === ${bad.length + 1}`);
   expect((await page.get(rows)).sort()).toEqual([...bad, "json"].sort());
@@ -216,6 +260,8 @@ test("what strangers write is text and nothing else", async () => {
   // A name that only the URL has.
   await page.get(`location.hash = "#/stream/" + encodeURIComponent("<img src=x onerror=hacked=1>/nowhere")`);
   await page.shows("Nothing here yet");
-  expect(await page.get("[typeof hacked, document.querySelectorAll('main img, main script, main svg').length]")).toEqual(["undefined", 0]);
+  expect(
+    await page.get("[typeof hacked, document.querySelectorAll('main img, main script, main svg').length]"),
+  ).toEqual(["undefined", 0]);
   expectCalm(page);
 });

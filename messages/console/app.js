@@ -2,7 +2,7 @@
 
 import { onRefused, request } from "./api.js";
 import * as chat from "./chat/page.js";
-import { ask, field, h, say, toast } from "./dom.js";
+import { ask, field, h, say } from "./dom.js";
 import * as health from "./health/page.js";
 import * as nodes from "./nodes.js";
 import { session } from "./session.js";
@@ -65,10 +65,15 @@ async function signIn(why) {
   });
   const asked = ask({
     title: "Sign in",
+    kind: "sign-in",
     text: why,
     fields: [
       field("Token", token),
-      h("p", { class: "hint", id: "token-hint" }, "Made by your backend or with “messages token --sub NAME”. This tab keeps it until it is closed."),
+      h(
+        "p",
+        { class: "hint", id: "token-hint" },
+        "Made by your backend or with “messages token --sub NAME”. This tab keeps it until it is closed.",
+      ),
     ],
     button: "Sign in",
     act: async ({ token: given }) => {
@@ -83,7 +88,6 @@ async function signIn(why) {
       return trimmed;
     },
   });
-  document.querySelector("dialog:last-of-type").classList.add("sign-in");
   declined = (await asked) === undefined;
 }
 
@@ -93,14 +97,18 @@ function showAccount() {
   account.setAttribute("aria-label", session.user ? `Signed in as ${session.user}. Sign out` : "Sign in");
 }
 
-account.addEventListener("click", () => {
-  if (session.user) {
-    session.signOut();
-    toast("You are signed out.");
-  } else {
-    signIn();
-  }
-});
+async function signOut() {
+  const act = () => true;
+  const sure = await ask({
+    title: `You are ${session.user}`,
+    text: "This tab forgets your token when you sign out.",
+    button: "Sign out",
+    act,
+  });
+  if (sure) session.signOut();
+}
+
+account.addEventListener("click", () => (session.user ? signOut() : signIn()));
 session.onChange(() => {
   showAccount();
   show(false);
@@ -110,15 +118,22 @@ onRefused((problem) => {
   if (!declined) signIn(why);
 });
 
-const STATES = { idle: "", connecting: "Connecting", open: "Connected", waiting: "Connection lost", ended: "Disconnected" };
+const STATES = {
+  idle: "",
+  connecting: "Connecting",
+  open: "Connected",
+  waiting: "Connection lost",
+  ended: "Disconnected",
+};
+let telling;
 connection.on("state", (state) => {
   linkState.dataset.state = state;
   // A moment without a connection is nothing that anybody has to hear of.
-  clearTimeout(linkState.timer);
-  linkState.timer = setTimeout(() => say(linkState, STATES[connection.state]), 600);
+  clearTimeout(telling);
+  telling = setTimeout(() => say(linkState, STATES[connection.state]), 600);
   linkState.title = STATES[state];
   // Only a request tells whether that was for who one is; if so, somebody is asked to sign in.
-  if (["waiting", "ended"].includes(state) && !connection.welcome) request("/unread").catch(() => {});
+  if (["waiting", "ended"].includes(state) && !connection.welcome) request("/v1/nodes").catch(() => {});
 });
 
 theme.value = document.documentElement.dataset.theme ?? "";

@@ -16,7 +16,9 @@ function fill(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(
+    ...children.flat().filter((child) => child !== undefined && child !== null && child !== false),
+  );
   return element;
 }
 
@@ -43,7 +45,7 @@ export function toast(text, kind = "info") {
  * A dialog with a form. `act` is given what the fields hold; the dialog closes when it is through, and
  * shows what is wrong when it throws. Resolves with what `act` returns, or undefined when cancelled.
  */
-export function ask({ title, text, fields = [], button, danger = false, act }) {
+export function ask({ title, text, fields = [], button, danger = false, kind = "", act }) {
   return new Promise((resolve) => {
     const wrong = h("p", { class: "wrong", role: "alert" });
     const submit = h("button", { class: danger ? "danger" : "primary" }, button);
@@ -57,7 +59,7 @@ export function ask({ title, text, fields = [], button, danger = false, act }) {
       wrong,
       h("div", { class: "row end" }, cancel, submit),
     );
-    const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+    const dialog = h("dialog", { class: kind, "aria-labelledby": "dialog-title" }, form);
     let result;
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

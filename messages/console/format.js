@@ -26,7 +26,12 @@ export const rate = (number) => (number >= 1000 ? whole.format(Math.round(number
 
 /** Seconds as the two largest units. */
 export function duration(secs) {
-  const parts = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+  const parts = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ];
   let left = Math.floor(secs);
   const words = [];
   for (const [unit, size] of parts) {

@@ -14,7 +14,15 @@ export function open({ main, signal }) {
     "table",
     { class: "nodes", hidden: true },
     h("caption", { class: "hidden" }, "Nodes"),
-    h("thead", {}, h("tr", {}, HEADS.map((text) => h("th", { scope: "col" }, text)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        HEADS.map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
     body,
   );
   main.append(h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Nodes")), summary, table);
@@ -23,7 +31,12 @@ export function open({ main, signal }) {
     try {
       const { nodes } = await get("/v1/nodes", { signal });
       table.hidden = false;
-      say(summary, nodes.length === 1 ? "One node serves everything." : `${nodes.length} nodes serve everything together.`);
+      say(
+        summary,
+        nodes.length === 1
+          ? "One node serves everything."
+          : `${nodes.length} nodes serve everything together.`,
+      );
       body.replaceChildren(...nodes.map(row));
     } catch (error) {
       if (!signal.aborted) say(summary, error.status === 401 ? "Sign in to see the nodes." : error.message);
@@ -36,5 +49,11 @@ export function open({ main, signal }) {
 function row({ id, address, version, uptime_secs: secs, self }) {
   const name = [String(id), self && " ", self && h("span", { class: "badge" }, "this one")];
   const values = [name, address, version ?? "–", secs === undefined ? "–" : duration(secs)];
-  return h("tr", {}, values.map((value, index) => h("td", { class: index === 0 ? "name" : "", "data-label": HEADS[index] }, value)));
+  return h(
+    "tr",
+    {},
+    values.map((value, index) =>
+      h("td", { class: index === 0 ? "name" : "", "data-label": HEADS[index] }, value),
+    ),
+  );
 }

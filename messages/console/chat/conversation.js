@@ -2,7 +2,8 @@
 // the same events has the same conversation.
 
 /** Where the page of a conversation is, and of a thread in it. */
-export const hrefOf = (name, thread) => `#/chat/${encodeURIComponent(name)}${thread ? `?thread=${thread}` : ""}`;
+export const hrefOf = (name, thread) =>
+  `#/chat/${encodeURIComponent(name)}${thread ? `?thread=${thread}` : ""}`;
 
 export class Conversation {
   /** Its events come from the first on, so that it can be shown. */
@@ -117,7 +118,8 @@ export class Conversation {
         this.participants.delete(event.user);
         return [];
       case "trim":
-        for (const position of [...this.messages.keys()]) if (position <= event.low) this.messages.delete(position);
+        for (const position of [...this.messages.keys()])
+          if (position <= event.low) this.messages.delete(position);
         return [];
       default:
         // There will be more.

@@ -16,12 +16,30 @@ export async function newConversation() {
     title: "New conversation",
     fields: [
       field("Title", h("input", { name: "title", autocomplete: "off" })),
-      field("People", h("input", { name: "people", autocomplete: "off", spellcheck: "false" }), "Their names, with spaces between"),
-      field("Name", h("input", { name: "name", autocomplete: "off", spellcheck: "false", pattern: "[A-Za-z0-9._\\-]{1,128}", placeholder: "one that nobody can guess" }), "Letters, digits, . _ and -"),
+      field(
+        "People",
+        h("input", { name: "people", autocomplete: "off", spellcheck: "false" }),
+        "Their names, with spaces between",
+      ),
+      field(
+        "Name",
+        h("input", {
+          name: "name",
+          autocomplete: "off",
+          spellcheck: "false",
+          pattern: "[A-Za-z0-9._\\-]{1,128}",
+          placeholder: "one that nobody can guess",
+        }),
+        "Letters, digits, . _ and -",
+      ),
     ],
     button: "Begin",
     act: ({ title, people, name }) =>
-      send("POST", "/conversations", { participants: names(people), ...(title && { title }), ...(name && { name }) }),
+      send("POST", "/conversations", {
+        participants: names(people),
+        ...(title && { title }),
+        ...(name && { name }),
+      }),
   });
   if (created) location.hash = hrefOf(created.name);
 }
@@ -30,7 +48,13 @@ export async function newConversation() {
 export function addPeople(conversation) {
   return ask({
     title: "Add people",
-    fields: [field("People", h("input", { name: "people", required: true, autocomplete: "off", spellcheck: "false" }), "Their names, with spaces between")],
+    fields: [
+      field(
+        "People",
+        h("input", { name: "people", required: true, autocomplete: "off", spellcheck: "false" }),
+        "Their names, with spaces between",
+      ),
+    ],
     button: "Add",
     act: async ({ people }) => {
       for (const user of names(people)) {
@@ -57,7 +81,9 @@ export async function leave(conversation) {
     button: "Leave",
     danger: true,
     act: async () => {
-      await request(`/conversations/${conversation}/participants/${encodeURIComponent(session.user)}`, { method: "DELETE" });
+      await request(`/conversations/${conversation}/participants/${encodeURIComponent(session.user)}`, {
+        method: "DELETE",
+      });
       return true;
     },
   });
@@ -95,7 +121,9 @@ export function reactWith({ id }) {
     input.value = reaction;
     input.form.requestSubmit();
   };
-  const buttons = REACTIONS.map((reaction) => h("button", { type: "button", class: "quiet pick", onclick: () => pick(reaction) }, reaction));
+  const buttons = REACTIONS.map((reaction) =>
+    h("button", { type: "button", class: "quiet pick", onclick: () => pick(reaction) }, reaction),
+  );
   return ask({
     title: "React",
     fields: [h("div", { class: "row" }, buttons), field("Or any other", input)],

@@ -27,7 +27,8 @@ function withMentions(text, mentions = []) {
 /** Whose colour a name has: one of eight. */
 const hue = (name) => [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 8, 0);
 
-const initials = (name) => h("span", { class: "avatar", "data-hue": hue(name), "aria-hidden": "true" }, [...name][0]?.toUpperCase());
+const initials = (name) =>
+  h("span", { class: "avatar", "data-hue": hue(name), "aria-hidden": "true" }, [...name][0]?.toUpperCase());
 
 export class MessageElement {
   #chat;
@@ -49,13 +50,26 @@ export class MessageElement {
     this.#reply = reply;
     this.#inThread = inThread;
     const { source, created } = message;
-    this.#head.append(h("span", { class: "author" }, source), " ", h("time", { datetime: new Date(created).toISOString(), class: "muted" }, time(created)));
+    this.#head.append(
+      h("span", { class: "author" }, source),
+      " ",
+      h("time", { datetime: new Date(created).toISOString(), class: "muted" }, time(created)),
+    );
     this.element = h(
       "article",
       { class: "message", tabindex: "-1", "data-position": message.position },
       this.#day,
       initials(source),
-      h("div", { class: "column" }, this.#head, this.#quote, this.#text, this.#marks, this.#reactions, this.#thread),
+      h(
+        "div",
+        { class: "column" },
+        this.#head,
+        this.#quote,
+        this.#text,
+        this.#marks,
+        this.#reactions,
+        this.#thread,
+      ),
       this.#actions,
     );
     this.#day.firstChild.textContent = day(created);
@@ -72,13 +86,20 @@ export class MessageElement {
     const isMine = source === this.#chat.user;
     const names = mentions.includes(this.#chat.user) || mentions.includes("@all");
     this.element.setAttribute("aria-label", `${source}, ${time(message.created)}`);
-    for (const [name, on] of Object.entries({ mine: isMine, "goes-on": goesOn, deleted, streaming, "names-me": names && !isMine })) {
+    for (const [name, on] of Object.entries({
+      mine: isMine,
+      "goes-on": goesOn,
+      deleted,
+      streaming,
+      "names-me": names && !isMine,
+    })) {
       this.element.classList.toggle(name, Boolean(on));
     }
     this.#day.hidden = !newDay;
     if (deleted) this.#text.textContent = "This message was deleted.";
     // Tokens are put behind what is there, which a reader may have selected.
-    else if (streaming && text.startsWith(this.#text.textContent) && this.#text.childNodes.length <= 1) this.#grow(text);
+    else if (streaming && text.startsWith(this.#text.textContent) && this.#text.childNodes.length <= 1)
+      this.#grow(text);
     else this.#text.replaceChildren(...withMentions(text, mentions));
     const marks = [edited && "edited", pinned && "pinned", interrupted && "interrupted"].filter(Boolean);
     say(this.#marks, marks.join(" · "));
@@ -97,7 +118,11 @@ export class MessageElement {
   #showQuote({ reply_to: id }) {
     const to = id && this.#conversation.byId(id);
     this.#quote.hidden = !id;
-    if (id) say(this.#quote, to ? `${to.source}: ${to.deleted ? "deleted" : to.text.slice(0, 120)}` : "a message that is gone");
+    if (id)
+      say(
+        this.#quote,
+        to ? `${to.source}: ${to.deleted ? "deleted" : to.text.slice(0, 120)}` : "a message that is gone",
+      );
   }
 
   #showReactions({ id, reactions }) {
@@ -111,7 +136,18 @@ export class MessageElement {
       const toggle = () => act({ type: isMine ? "unreact" : "react", message: id, reaction });
       const text = `${reaction} ${users.size}`;
       const by = [...users].join(", ");
-      return h("button", { type: "button", class: "chip", "aria-pressed": String(isMine), "aria-label": `${text}, by ${by}`, title: by, onclick: toggle }, text);
+      return h(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          "aria-pressed": String(isMine),
+          "aria-label": `${text}, by ${by}`,
+          title: by,
+          onclick: toggle,
+        },
+        text,
+      );
     });
     this.#reactions.replaceChildren(...chips);
   }
@@ -132,7 +168,12 @@ export class MessageElement {
     if (!message.deleted) {
       buttons.push(button("React", () => reactWith(this.message)));
       buttons.push(button("Reply", () => this.#reply(this.message)));
-      if (!this.#inThread) buttons.push(button("Thread", () => { location.hash = hrefOf(this.#conversation.name, message.position); }));
+      if (!this.#inThread)
+        buttons.push(
+          button("Thread", () => {
+            location.hash = hrefOf(this.#conversation.name, message.position);
+          }),
+        );
       if (isMine && !message.streaming) buttons.push(button("Edit", () => editMessage(this.message)));
       if (isMine) buttons.push(button("Delete", () => deleteMessage(this.message)));
     }
@@ -148,12 +189,22 @@ export class PendingElement {
   constructor(chat, entry) {
     const again = () => chat.outbox.again(entry);
     const drop = () => chat.outbox.drop(entry.conversation, entry.txn);
-    this.#buttons.append(h("button", { type: "button", class: "quiet", onclick: again }, "Try again"), h("button", { type: "button", class: "quiet", onclick: drop }, "Discard"));
+    this.#buttons.append(
+      h("button", { type: "button", class: "quiet", onclick: again }, "Try again"),
+      h("button", { type: "button", class: "quiet", onclick: drop }, "Discard"),
+    );
     this.element = h(
       "article",
       { class: "message mine on-its-way", "data-txn": entry.txn },
       initials(entry.user),
-      h("div", { class: "column" }, h("div", { class: "head" }, h("span", { class: "author" }, entry.user)), h("div", { class: "body" }, entry.text), this.#state, this.#buttons),
+      h(
+        "div",
+        { class: "column" },
+        h("div", { class: "head" }, h("span", { class: "author" }, entry.user)),
+        h("div", { class: "body" }, entry.text),
+        this.#state,
+        this.#buttons,
+      ),
     );
   }
 

@@ -52,7 +52,10 @@ export class Outbox {
   async #go(entry) {
     const { conversation, txn, text, reply_to, thread, mentions } = entry;
     try {
-      await connection.request({ type: "send", conversation, txn, text, reply_to, thread, mentions }, { again: true });
+      await connection.request(
+        { type: "send", conversation, txn, text, reply_to, thread, mentions },
+        { again: true },
+      );
       this.drop(conversation, txn);
     } catch (error) {
       const secs = error.more?.retry_after_secs;

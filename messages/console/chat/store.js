@@ -57,7 +57,8 @@ class Store {
   /** Reads a conversation from its beginning, unless it is here. */
   open(name) {
     const conversation = this.conversations?.get(name);
-    if (!conversation || conversation.whole || conversation.opening || conversation.state !== "member") return;
+    if (!conversation || conversation.whole || conversation.opening || conversation.state !== "member")
+      return;
     // It is followed from now on; instead it is to come from its beginning.
     conversation.opening = true;
     connection.tell({ type: "unsubscribe", sub: name });
@@ -90,7 +91,9 @@ class Store {
 
   #follow() {
     const all = [...(this.conversations?.values() ?? [])].filter(({ ended }) => !ended);
-    const from = Object.fromEntries(all.filter(({ offset }) => offset).map(({ name, offset }) => [name, offset]));
+    const from = Object.fromEntries(
+      all.filter(({ offset }) => offset).map(({ name, offset }) => [name, offset]),
+    );
     connection
       .request({ type: "follow", from, default: "now" })
       .then(({ conversations }) => this.#following(conversations))
@@ -131,7 +134,8 @@ class Store {
   async #acquaint({ name, kind, participants }) {
     if (kind !== "direct" || participants.size > 0) return;
     try {
-      for (const { participant, role } of await get(`/conversations/${name}/participants`)) participants.set(participant, role);
+      for (const { participant, role } of await get(`/conversations/${name}/participants`))
+        participants.set(participant, role);
       this.#changed();
     } catch {
       // It has a name all the same.
@@ -200,7 +204,11 @@ class Store {
     if (!conversation || user === this.user) return;
     clearTimeout(conversation.typing.get(user));
     conversation.typing.delete(user);
-    if (on) conversation.typing.set(user, setTimeout(() => this.#stops(conversation, user), ms));
+    if (on)
+      conversation.typing.set(
+        user,
+        setTimeout(() => this.#stops(conversation, user), ms),
+      );
     this.#changed(name);
   }
 

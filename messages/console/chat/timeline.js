@@ -24,7 +24,11 @@ export class Timeline {
   #conversation;
   #log;
   #note = h("p", { class: "muted pad center" });
-  #earlier = h("button", { type: "button", class: "quiet earlier", hidden: true, onclick: () => this.#showEarlier() }, "Show earlier messages");
+  #earlier = h(
+    "button",
+    { type: "button", class: "quiet earlier", hidden: true, onclick: () => this.#showEarlier() },
+    "Show earlier messages",
+  );
   #waiting = h("div", { class: "pending" });
   #items = h("div", { class: "items" });
   /** Called when the end comes into view. */
@@ -36,7 +40,14 @@ export class Timeline {
     this.#thread = thread;
     this.#reply = reply;
     this.#announce = announce;
-    this.#log = h("div", { class: "timeline", role: "log", "aria-live": "off", "aria-label": thread ? "Replies" : "Messages" }, this.#note, this.#earlier, this.#items, this.#waiting);
+    this.#log = h(
+      "div",
+      { class: "timeline", role: "log", "aria-live": "off", "aria-label": thread ? "Replies" : "Messages" },
+      this.#note,
+      this.#earlier,
+      this.#items,
+      this.#waiting,
+    );
     this.#log.addEventListener("scroll", () => this.#scrolled());
     this.#log.addEventListener("keydown", (event) => this.#move(event));
     this.element = this.#log;
@@ -77,7 +88,11 @@ export class Timeline {
     const all = this.#messages();
     const shown = all.slice(-this.#shown);
     this.#earlier.hidden = all.length <= shown.length;
-    this.#note.textContent = !conversation.caughtUp ? "Loading…" : all.length === 0 ? "No messages yet. Say something." : "";
+    this.#note.textContent = !conversation.caughtUp
+      ? "Loading…"
+      : all.length === 0
+        ? "No messages yet. Say something."
+        : "";
     const dirty = this.#dirty;
     this.#dirty = new Set();
 
@@ -92,12 +107,19 @@ export class Timeline {
       let element = this.#elements.get(message.position);
       const isNew = !element;
       if (isNew) {
-        element = new MessageElement({ chat: this.#chat, conversation, message, reply: this.#reply, inThread: this.#thread !== undefined });
+        element = new MessageElement({
+          chat: this.#chat,
+          conversation,
+          message,
+          reply: this.#reply,
+          inThread: this.#thread !== undefined,
+        });
         this.#elements.set(message.position, element);
         const next = before ? before.element.nextSibling : this.#items.firstChild;
         this.#items.insertBefore(element.element, next);
       }
-      if (isNew || !dirty || dirty.has(message.position)) element.show(message, this.#around(before?.message, message));
+      if (isNew || !dirty || dirty.has(message.position))
+        element.show(message, this.#around(before?.message, message));
       before = element;
     });
     this.#showPending(conversation);
@@ -109,7 +131,12 @@ export class Timeline {
   /** What a message looks like because of the one before it. */
   #around(before, { source, created, deleted }) {
     const newDay = before === undefined || day(before.created) !== day(created);
-    const goesOn = !newDay && before.source === source && created - before.created < 300_000 && !before.deleted && !deleted;
+    const goesOn =
+      !newDay &&
+      before.source === source &&
+      created - before.created < 300_000 &&
+      !before.deleted &&
+      !deleted;
     return { newDay, goesOn };
   }
 

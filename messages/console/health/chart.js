@@ -5,6 +5,8 @@ import { h, say, svg } from "../dom.js";
 const WIDTH = 300;
 const HEIGHT = 80;
 const PAD = 4;
+/** As wide as so many points at least, so that the first ones are to be seen. */
+const POINTS_LEAST = 30;
 
 export class Chart {
   #points;
@@ -20,8 +22,19 @@ export class Chart {
     this.#max = max;
     this.#format = format;
     this.#points = [];
-    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, this.#area, this.#line);
-    this.element = h("section", { class: "card chart", "aria-label": title, hidden: true }, h("div", { class: "row between" }, h("h2", {}, title), this.#top), this.#now, picture);
+    const picture = svg(
+      "svg",
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+      this.#area,
+      this.#line,
+    );
+    this.element = h(
+      "section",
+      { class: "card chart", "aria-label": title, hidden: true },
+      h("div", { class: "row between" }, h("h2", {}, title), this.#top),
+      this.#now,
+      picture,
+    );
   }
 
   /** Adds a value at the right; undefined where it is not known. */
@@ -35,9 +48,12 @@ export class Chart {
     say(this.#now, value === undefined ? "–" : this.#format(value));
     say(this.#top, known.length > 1 ? `most ${this.#format(most)}` : "");
     const scale = most === 0 ? 1 : most;
-    const x = (index) => WIDTH - ((this.#points.length - 1 - index) / (this.#max - 1)) * WIDTH;
+    const wide = Math.max(this.#points.length, POINTS_LEAST) - 1;
+    const x = (index) => WIDTH - ((this.#points.length - 1 - index) / wide) * WIDTH;
     const y = (point) => HEIGHT - PAD - (point / scale) * (HEIGHT - 2 * PAD);
-    const dots = this.#points.flatMap((point, index) => (point === undefined ? [] : [`${x(index).toFixed(1)},${y(point).toFixed(1)}`]));
+    const dots = this.#points.flatMap((point, index) =>
+      point === undefined ? [] : [`${x(index).toFixed(1)},${y(point).toFixed(1)}`],
+    );
     const path = dots.length > 1 ? `M${dots.join("L")}` : "";
     this.#line.setAttribute("d", path);
     const [first, last] = [dots[0], dots.at(-1)].map((dot) => dot?.split(",")[0]);

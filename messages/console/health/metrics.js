@@ -11,7 +11,10 @@ export function parse(text) {
     const found = line.startsWith("#") ? null : LINE.exec(line);
     if (!found) continue;
     const [, name, labels = "", value] = found;
-    const pairs = [...labels.matchAll(LABEL)].map(([, key, text]) => [key, text.replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c))]);
+    const pairs = [...labels.matchAll(LABEL)].map(([, key, text]) => [
+      key,
+      text.replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c)),
+    ]);
     samples.push({ name, labels: Object.fromEntries(pairs), value: NUMBERS[value] ?? Number(value) });
   }
   return samples;
@@ -19,7 +22,8 @@ export function parse(text) {
 
 /** The sum of all samples of a name whose labels fit; undefined when there are none. */
 export function sum(samples, name, labels = {}) {
-  const fits = (sample) => sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value);
+  const fits = (sample) =>
+    sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value);
   const found = samples.filter(fits);
   return found.length === 0 ? undefined : found.reduce((total, { value }) => total + value, 0);
 }

@@ -20,7 +20,11 @@ export function open({ main, signal }) {
   const state = h("p", { class: "health", role: "status" }, "Looking…");
   const note = h("p", { class: "muted" });
   const charts = CHARTS.map((chart) => ({ ...chart, chart: new Chart(chart.title, POINTS, chart.format) }));
-  const grid = h("div", { class: "charts" }, charts.map(({ chart }) => chart.element));
+  const grid = h(
+    "div",
+    { class: "charts" },
+    charts.map(({ chart }) => chart.element),
+  );
   main.append(h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Health")), state, note, grid);
   let last;
 
@@ -88,7 +92,10 @@ const growth = (name, labels) => (next, last) => {
   return Math.max(0, now - before) / ((next.at - last.at) / 1000);
 };
 
-const level = (name, labels) => ({ samples }) => sum(samples, name, labels);
+const level =
+  (name, labels) =>
+  ({ samples }) =>
+    sum(samples, name, labels);
 
 const CHARTS = [
   { title: "Appends", format: perSecond, value: growth(APPENDS) },

@@ -9,7 +9,12 @@ const numbers = new Map();
 /** Appends a body, again and again until the server says yes or no. */
 async function append(name, type, body, onWait) {
   const seq = numbers.get(name) ?? 0;
-  const headers = { "Content-Type": type, "Producer-Id": SESSION, "Producer-Epoch": "0", "Producer-Seq": String(seq) };
+  const headers = {
+    "Content-Type": type,
+    "Producer-Id": SESSION,
+    "Producer-Epoch": "0",
+    "Producer-Seq": String(seq),
+  };
   for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
     try {
       await request(streamPath(name), { method: "POST", headers, body });
@@ -26,7 +31,11 @@ async function append(name, type, body, onWait) {
 /** The form that appends to a stream of this type. */
 export function appender(name, type) {
   const isJson = type.startsWith("application/json");
-  const input = h("textarea", { rows: 2, spellcheck: isJson ? "false" : "true", placeholder: isJson ? '{"hello":"world"}' : "" });
+  const input = h("textarea", {
+    rows: 2,
+    spellcheck: isJson ? "false" : "true",
+    placeholder: isJson ? '{"hello":"world"}' : "",
+  });
   const newline = h("input", { type: "checkbox", checked: true });
   const button = h("button", { class: "primary" }, "Append");
   const state = h("p", { class: "muted", role: "status" }, "Ctrl+Enter appends");
@@ -34,7 +43,13 @@ export function appender(name, type) {
     "form",
     {},
     field(isJson ? "Append a JSON message, or an array of them" : "Append text", input),
-    h("div", { class: "row" }, !isJson && h("label", { class: "check" }, newline, "With a new line"), state, button),
+    h(
+      "div",
+      { class: "row" },
+      !isJson && h("label", { class: "check" }, newline, "With a new line"),
+      state,
+      button,
+    ),
   );
 
   form.addEventListener("submit", async (event) => {

@@ -20,7 +20,13 @@ export function contentOf(contentType) {
 /** What all have in common: a box that is painted once a frame, however often something comes. */
 class Content {
   /** Where the content goes. It is a log, but not one to be read out token by token. */
-  element = h("div", { class: "content", role: "log", "aria-live": "off", "aria-label": "Content of the stream", tabindex: "0" });
+  element = h("div", {
+    class: "content",
+    role: "log",
+    "aria-live": "off",
+    "aria-label": "Content of the stream",
+    tabindex: "0",
+  });
   #waiting = [];
   #painting = false;
   /** Whether it has lines that may be too long. */
@@ -97,27 +103,44 @@ class Text extends Content {
   }
 
   flush() {
-    if (this.#waiting.length === 0) return;
-    const text = this.#waiting.join("");
+    let text = this.#waiting.join("");
     this.#waiting = [];
-    const last = this.#pieces.at(-1)?.firstChild;
-    if (this.#open && last.length + text.length <= PIECE_CHARS) {
-      last.appendData(text);
-    } else {
-      const piece = h("span", { class: "piece" }, text);
-      this.element.append(piece);
-      this.#pieces.push(piece);
-      this.#open = true;
+    while (text !== "") {
+      const last = this.#open ? this.#pieces.at(-1).firstChild : undefined;
+      const part = upTo(text, PIECE_CHARS - (last?.length ?? 0));
+      if (part === "") {
+        this.#open = false;
+        continue;
+      }
+      if (last) last.appendData(part);
+      else this.#begin(part);
+      this.#chars += part.length;
+      text = text.slice(part.length);
     }
-    this.#chars += text.length;
-    while (this.#chars > TEXT_CHARS_MAX && this.#pieces.length > 1) {
-      const oldest = this.#pieces.shift();
-      this.#chars -= oldest.firstChild.length;
-      this.#gone += oldest.firstChild.length;
-      oldest.remove();
-      this.dropped(`${count(this.#gone)} characters before this are not shown`);
-    }
+    while (this.#chars > TEXT_CHARS_MAX) this.#drop();
   }
+
+  #begin(text) {
+    const piece = h("span", { class: "piece" }, text);
+    this.element.append(piece);
+    this.#pieces.push(piece);
+    this.#open = true;
+  }
+
+  #drop() {
+    const oldest = this.#pieces.shift();
+    this.#chars -= oldest.firstChild.length;
+    this.#gone += oldest.firstChild.length;
+    oldest.remove();
+    this.dropped(`${count(this.#gone)} characters before this are not shown`);
+  }
+}
+
+/** The beginning of a text, at most so much of it; both halves of a character stay together. */
+function upTo(text, length) {
+  const isHalf = (code) => code >= 0xd800 && code < 0xdc00;
+  const whole = length < text.length && isHalf(text.charCodeAt(length - 1)) ? length - 1 : length;
+  return text.slice(0, Math.max(whole, 0));
 }
 
 class Messages extends Content {

@@ -11,7 +11,14 @@ const TYPES = [
 ];
 
 const nameInput = (value = "") =>
-  h("input", { name: "name", value, required: true, maxlength: 512, spellcheck: "false", autocomplete: "off" });
+  h("input", {
+    name: "name",
+    value,
+    required: true,
+    maxlength: 512,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
 
 const go = (name) => {
   location.hash = hrefOf(name);
@@ -23,8 +30,19 @@ export async function createStream(name) {
     title: "New stream",
     fields: [
       field("Name", nameInput(name), "Slashes make groups: logs/web/1"),
-      field("Content", h("select", { name: "type" }, TYPES.map(([value, text]) => h("option", { value }, text)))),
-      field("Goes away when unused for", h("input", { name: "ttl", type: "number", min: 1, placeholder: "never" }), "Seconds"),
+      field(
+        "Content",
+        h(
+          "select",
+          { name: "type" },
+          TYPES.map(([value, text]) => h("option", { value }, text)),
+        ),
+      ),
+      field(
+        "Goes away when unused for",
+        h("input", { name: "ttl", type: "number", min: 1, placeholder: "never" }),
+        "Seconds",
+      ),
     ],
     button: "Create",
     act: async ({ name, type, ttl }) => {
@@ -49,8 +67,14 @@ export async function produceLines() {
       h(
         "div",
         { class: "row" },
-        field("Lines a second", h("input", { name: "freq", type: "number", min: 1, max: 1000, value: 20, required: true })),
-        field("Lines in all", h("input", { name: "max", type: "number", min: 1, max: 1_000_000, value: 500, required: true })),
+        field(
+          "Lines a second",
+          h("input", { name: "freq", type: "number", min: 1, max: 1000, value: 20, required: true }),
+        ),
+        field(
+          "Lines in all",
+          h("input", { name: "max", type: "number", min: 1, max: 1_000_000, value: 500, required: true }),
+        ),
       ),
     ],
     button: "Start",

@@ -27,12 +27,32 @@ export function open({ main, query, signal }) {
   const rows = new Map();
   let pages = 1;
 
-  const prefix = h("input", { type: "search", value: query.get("prefix") ?? "", spellcheck: "false", autocomplete: "off" });
-  const word = h("input", { type: "search", value: query.get("search") ?? "", spellcheck: "false", autocomplete: "off" });
+  const prefix = h("input", {
+    type: "search",
+    value: query.get("prefix") ?? "",
+    spellcheck: "false",
+    autocomplete: "off",
+  });
+  const word = h("input", {
+    type: "search",
+    value: query.get("search") ?? "",
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   const summary = h("p", { class: "muted", role: "status" }, "Loading…");
   const body = h("tbody");
-  const head = h("tr", {}, HEADS.map(([text, kind]) => h("th", { scope: "col", class: kind }, text)));
-  const table = h("table", { class: "streams", hidden: true }, h("caption", { class: "hidden" }, "Streams"), h("thead", {}, head), body);
+  const head = h(
+    "tr",
+    {},
+    HEADS.map(([text, kind]) => h("th", { scope: "col", class: kind }, text)),
+  );
+  const table = h(
+    "table",
+    { class: "streams", hidden: true },
+    h("caption", { class: "hidden" }, "Streams"),
+    h("thead", {}, head),
+    body,
+  );
   const more = h("button", { type: "button", class: "quiet", hidden: true }, "Show more");
   const empty = h("div", { class: "empty", hidden: true });
 
@@ -45,7 +65,11 @@ export function open({ main, query, signal }) {
         "div",
         { class: "row" },
         h("button", { type: "button", class: "quiet", onclick: () => produceLines() }, "Produce lines"),
-        h("button", { type: "button", class: "primary", onclick: () => createStream(prefix.value) }, "New stream"),
+        h(
+          "button",
+          { type: "button", class: "primary", onclick: () => createStream(prefix.value) },
+          "New stream",
+        ),
       ),
     ),
     h(
@@ -113,7 +137,10 @@ export function open({ main, query, signal }) {
     empty.replaceChildren(...(filtered ? nothingFound(word.value || prefix.value) : nothingYet()));
     const total = streams.reduce((sum, stream) => sum + stream.bytes, 0);
     const many = some(streams.length, "stream", "streams");
-    say(summary, streams.length === 0 ? "No streams" : `${isMore ? "The first " : ""}${many}, ${bytes(total)}`);
+    say(
+      summary,
+      streams.length === 0 ? "No streams" : `${isMore ? "The first " : ""}${many}, ${bytes(total)}`,
+    );
   }
 
   const again = repeat(refresh, EVERY_MS, signal);

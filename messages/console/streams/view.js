@@ -35,6 +35,7 @@ class View {
   #signal;
   #content;
   #offset;
+  #created;
   #rates = new Rates();
   #reading;
   #live = false;
@@ -45,10 +46,22 @@ class View {
   #stats = h("dl", { class: "stats" });
   #wrap = h("label", { class: "check", hidden: true }, "Wrap lines");
   #box = h("div", { class: "content-box" });
-  #end = h("button", { type: "button", class: "to-end", hidden: true, onclick: () => this.#toEnd() }, "To the end ↓");
+  #end = h(
+    "button",
+    { type: "button", class: "to-end", hidden: true, onclick: () => this.#toEnd() },
+    "To the end ↓",
+  );
   #append = h("section", { class: "card append", "aria-label": "Append", hidden: true });
-  #close = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#askClose() }, "Close");
-  #delete = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => deleteStream(this.#name) }, "Delete");
+  #close = h(
+    "button",
+    { type: "button", class: "quiet", hidden: true, onclick: () => this.#askClose() },
+    "Close",
+  );
+  #delete = h(
+    "button",
+    { type: "button", class: "quiet", hidden: true, onclick: () => deleteStream(this.#name) },
+    "Delete",
+  );
   #raw = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#openRaw() }, "Raw");
 
   constructor(name, whole, signal) {
@@ -113,14 +126,31 @@ class View {
   #cannot(error) {
     if (error.status === 404) {
       say(this.#state, "There is no such stream.");
-      const create = h("button", { type: "button", class: "primary", onclick: () => createStream(this.#name) }, "Create it");
-      this.#box.replaceChildren(h("div", { class: "empty" }, h("h2", {}, "Nothing here yet"), h("p", {}, "It shows up here as soon as somebody creates it."), create));
+      const create = h(
+        "button",
+        { type: "button", class: "primary", onclick: () => createStream(this.#name) },
+        "Create it",
+      );
+      this.#box.replaceChildren(
+        h(
+          "div",
+          { class: "empty" },
+          h("h2", {}, "Nothing here yet"),
+          h("p", {}, "It shows up here as soon as somebody creates it."),
+          create,
+        ),
+      );
       setTimeout(() => this.#signal.aborted || this.begin(), EVERY_MS);
       return;
     }
-    const words = { 401: "Sign in to see this stream.", 403: "You may not read this stream.", 410: "This stream was deleted." };
+    const words = {
+      401: "Sign in to see this stream.",
+      403: "You may not read this stream.",
+      410: "This stream was deleted.",
+    };
     say(this.#state, words[error.status] ?? error.message);
-    if (error.status === 0 || error.status === 503) setTimeout(() => this.#signal.aborted || this.begin(), EVERY_MS);
+    if (error.status === 0 || error.status === 503)
+      setTimeout(() => this.#signal.aborted || this.begin(), EVERY_MS);
   }
 
   #read(tail, type) {
@@ -137,13 +167,21 @@ class View {
       window: WINDOW_BYTES,
       take: (frame, text) => this.#take(frame, text),
     });
-    this.#signal.addEventListener("abort", connection.on("state", () => this.#connection()));
+    this.#signal.addEventListener(
+      "abort",
+      connection.on("state", () => this.#connection()),
+    );
     this.#connection();
   }
 
   #skipped(size) {
     const href = `#/stream/${encodeURIComponent(this.#name)}?from=start`;
-    const note = h("p", { class: "note" }, `The first ${bytes(size)} are not shown. `, h("a", { href }, "Show everything"));
+    const note = h(
+      "p",
+      { class: "note" },
+      `The first ${bytes(size)} are not shown. `,
+      h("a", { href }, "Show everything"),
+    );
     this.#box.before(note);
   }
 
@@ -156,7 +194,11 @@ class View {
     } else if (frame.type === "caught_up") {
       this.#caughtUp(frame.offset);
     } else if (frame.type === "closed") {
-      this.#content.mark("end", { finished: "The end", interrupted: "The end: it was interrupted" }[frame.reason] ?? "The end: its producer broke off");
+      this.#content.mark(
+        "end",
+        { finished: "The end", interrupted: "The end: it was interrupted" }[frame.reason] ??
+          "The end: its producer broke off",
+      );
       this.#closed(true);
       say(this.#state, "Closed");
     } else if (frame.type === "error") {
@@ -167,7 +209,8 @@ class View {
   #caughtUp(offset) {
     if (!this.#live) {
       const { records, bytes: size } = position(offset);
-      const before = records > 0 ? `${some(records, "record", "records")}, ${bytes(size)} before` : "nothing before";
+      const before =
+        records > 0 ? `${some(records, "record", "records")}, ${bytes(size)} before` : "nothing before";
       this.#content.mark("seam", `Live since ${time(Date.now())} · ${before}`);
     }
     this.#live = true;
@@ -187,7 +230,12 @@ class View {
     const isOpen = connection.state === "open";
     const state = isOpen ? (this.#live ? "live" : "reading") : "lost";
     this.#state.dataset.state = state;
-    say(this.#state, { live: "Live", reading: "Reading what there is…", lost: "No connection. It goes on by itself." }[state]);
+    say(
+      this.#state,
+      { live: "Live", reading: "Reading what there is…", lost: "No connection. It goes on by itself." }[
+        state
+      ],
+    );
   }
 
   #closed(closed) {
@@ -227,6 +275,12 @@ class View {
   }
 
   #show(stream) {
+    if (this.#created && stream.created && stream.created !== this.#created) {
+      // It was deleted and is another one now: what is here is not a part of that.
+      dispatchEvent(new HashChangeEvent("hashchange"));
+      return;
+    }
+    this.#created ??= stream.created;
     this.#rates.take([stream]);
     const grows = this.#rates.of(this.#name);
     const waiting = unflushed(stream);
@@ -236,8 +290,13 @@ class View {
       ["In the database", waiting === 0 ? "all" : bytes(stream.bytes - waiting)],
       ["Not flushed", waiting === 0 ? "nothing" : bytes(waiting)],
       ["Readers", count(stream.readers)],
-      ["Growth", grows.bytes > 0 ? `${bytes(Math.round(grows.bytes))}/s` : "–", grows.records > 0 && `${rate(grows.records)} records/s`],
+      [
+        "Growth",
+        grows.bytes > 0 ? `${bytes(Math.round(grows.bytes))}/s` : "–",
+        grows.records > 0 && `${rate(grows.records)} records/s`,
+      ],
       ["Type", stream.content_type],
+      ["Tail", stream.tail],
     ]);
   }
 
@@ -247,6 +306,7 @@ class View {
     }
     all.forEach(([, value, more], index) => {
       const cell = this.#stats.children[index].lastChild;
+      cell.className = all[index][0] === "Tail" ? "offset" : "";
       say(cell, value);
       cell.title = typeof more === "string" ? more : "";
     });
