@@ -26,7 +26,7 @@ export async function create(server, name, type, body) {
 /** Nothing was thrown, nothing was kept from happening, and nobody else was asked for anything. */
 export function expectCalm(page) {
   // The browser itself tells of a server that is down.
-  const said = page.said.filter((text) => !/ERR_|WebSocket connection|status of (404|503)/.test(text));
+  const said = page.said.filter((text) => !/ERR_|WebSocket connection|status of (404|409|503)/.test(text));
   expect({ said, violations: page.violations, elsewhere: page.elsewhere }).toEqual({
     said: [],
     violations: [],

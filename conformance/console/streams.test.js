@@ -211,6 +211,16 @@ test("a page creates, appends, closes and deletes", async () => {
   await page.click(".append button", "Append");
   await page.until(`JSON.stringify(${shownMessages}) === '[{"a":1},{"b":2}]'`);
 
+  // Another stream of that name comes into view by itself, and knows nothing of what was appended before.
+  await fetch(server.stream("json"), { method: "DELETE" });
+  await page.shows("This stream was deleted", ".live-state");
+  await create(server, "json", "application/json");
+  await page.shows("Live", ".live-state");
+  await page.fill(".append textarea", "[2]");
+  await page.click(".append button", "Append");
+  await page.shows("Appended", ".append");
+  expect(await (await fetch(server.stream("json"))).json()).toEqual([2]);
+
   await page.get("location.hash = '#/streams'");
   await page.click("button", "Produce lines");
   await page.fill("dialog input[name=name]", "numbers");

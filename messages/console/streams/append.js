@@ -3,27 +3,35 @@
 import { request, streamPath } from "../api.js";
 import { field, h, say } from "../dom.js";
 
-const SESSION = `console-${crypto.randomUUID()}`;
-const numbers = new Map();
+/** By stream: who this page is for it, and the number of its next append. */
+const sessions = new Map();
+
+const sessionOf = (name) => {
+  if (!sessions.has(name)) sessions.set(name, { id: `console-${crypto.randomUUID()}`, seq: 0 });
+  return sessions.get(name);
+};
 
 /** Appends a body, again and again until the server says yes or no. */
 async function append(name, type, body, onWait) {
-  const seq = numbers.get(name) ?? 0;
-  const headers = {
-    "Content-Type": type,
-    "Producer-Id": SESSION,
-    "Producer-Epoch": "0",
-    "Producer-Seq": String(seq),
-  };
   for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
+    const session = sessionOf(name);
+    const headers = {
+      "Content-Type": type,
+      "Producer-Id": session.id,
+      "Producer-Epoch": "0",
+      "Producer-Seq": String(session.seq),
+    };
     try {
       await request(streamPath(name), { method: "POST", headers, body });
-      numbers.set(name, seq + 1);
+      session.seq += 1;
       return;
     } catch (error) {
-      if (error.status !== 0 && error.status !== 503) throw error;
+      // It has begun anew, and knows nothing of earlier appends.
+      const isForgotten = error.code === "producer_gap" && session.seq > 0;
+      if (isForgotten) sessions.delete(name);
+      else if (error.status !== 0 && error.status !== 503) throw error;
       onWait();
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      await new Promise((resolve) => setTimeout(resolve, isForgotten ? 0 : wait));
     }
   }
 }

@@ -36,6 +36,7 @@ class View {
   #content;
   #offset;
   #created;
+  #gone = false;
   #rates = new Rates();
   #reading;
   #live = false;
@@ -222,7 +223,9 @@ class View {
     say(this.#state, gone ? "This stream was deleted." : detail);
     this.#state.dataset.state = "over";
     this.#reading = undefined;
+    this.#gone = gone;
     if (gone) this.#closed(true);
+    if (gone) say(this.#badge, "deleted");
   }
 
   #connection() {
@@ -275,7 +278,8 @@ class View {
   }
 
   #show(stream) {
-    if (this.#created && stream.created && stream.created !== this.#created) {
+    const isAnother = this.#created && stream.created && stream.created !== this.#created;
+    if (this.#gone || isAnother) {
       // It was deleted and is another one now: what is here is not a part of that.
       dispatchEvent(new HashChangeEvent("hashchange"));
       return;
