@@ -90,6 +90,16 @@ export class Browser {
     });
   }
 
+  /** Waits for a tab that a page has opened, and gives its URL. */
+  async tab(isIt) {
+    for (;;) {
+      const { targetInfos } = await this.call("Target.getTargets");
+      const found = targetInfos.find(({ url }) => isIt(url));
+      if (found) return found.url;
+      await sleep(20);
+    }
+  }
+
   /** Opens a page in a window of its own. `before` is a script that runs before those of the page. */
   async open(url, { width = 1280, height = 860, dark = false, before, calm = false } = {}) {
     const { targetId } = await this.call("Target.createTarget", { url: "about:blank", newWindow: true });

@@ -18,7 +18,7 @@ const WINDOW_BYTES = 1 << 20;
 const WHOLE_BYTES_MAX = 2 << 20;
 const WHOLE_MESSAGES_BYTES_MAX = 16 << 20;
 const END_BYTES = 256 << 10;
-const EVERY_MS = 1000;
+const EVERY_MS = 2000;
 /** How far from the end somebody still looks at the end. */
 const NEAR_PX = 40;
 
