@@ -27,17 +27,24 @@ export function open({ main, signal }) {
   );
   main.append(h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Nodes")), summary, table);
 
+  // Each node knows version and age of itself alone; behind a balancer another one answers each time.
+  const told = new Map();
+
   async function look() {
     try {
       const { nodes } = await get("/v1/nodes", { signal });
+      const now = Date.now();
+      for (const { id, self, version, uptime_secs: secs } of nodes) {
+        if (self) told.set(id, { version, since: now - secs * 1000 });
+      }
+      nodes.sort((one, other) => one.id - other.id);
       table.hidden = false;
+      const isOne = nodes.length === 1;
       say(
         summary,
-        nodes.length === 1
-          ? "One node serves everything."
-          : `${nodes.length} nodes serve everything together.`,
+        isOne ? "One node serves everything." : `${nodes.length} nodes serve everything together.`,
       );
-      body.replaceChildren(...nodes.map(row));
+      body.replaceChildren(...nodes.map((node) => row(node, told.get(node.id), now, isOne)));
     } catch (error) {
       if (!signal.aborted) say(summary, error.status === 401 ? "Sign in to see the nodes." : error.message);
     }
@@ -46,14 +53,12 @@ export function open({ main, signal }) {
   return "Nodes";
 }
 
-function row({ id, address, version, uptime_secs: secs, self }) {
-  const name = [String(id), self && " ", self && h("span", { class: "badge" }, "this one")];
-  const values = [name, address, version ?? "–", secs === undefined ? "–" : duration(secs)];
-  return h(
-    "tr",
-    {},
-    values.map((value, index) =>
-      h("td", { class: index === 0 ? "name" : "", "data-label": HEADS[index] }, value),
-    ),
-  );
+function row({ id, address, self }, known, now, isOne) {
+  const badge = self && !isOne && h("span", { class: "badge" }, "has answered");
+  const name = [String(id), " ", badge];
+  const age = known && duration((now - known.since) / 1000);
+  const values = [name, address, known?.version ?? "–", age ?? "–"];
+  const cell = (value, index) =>
+    h("td", { class: index === 0 ? "name" : "", "data-label": HEADS[index] }, value);
+  return h("tr", {}, values.map(cell));
 }
