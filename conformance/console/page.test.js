@@ -95,6 +95,27 @@ test("the page is for browsers, and everybody else gets what they got", async ()
   expect([head.status, head.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
 });
 
+test("the page cannot do what it does not do, and these tests would see it", async () => {
+  const server = await Server.forTest();
+  const page = await (await Browser.forTest()).open(server.url);
+  await page.shows("No streams yet");
+  expectCalm(page);
+  const tries = [
+    "document.body.setAttribute('style', 'color: red')",
+    "document.head.append(Object.assign(document.createElement('script'), { textContent: 'hacked = 1' }))",
+    "document.body.append(Object.assign(document.createElement('img'), { src: 'http://elsewhere.test/x' }))",
+    "fetch('http://elsewhere.test/').catch(() => {})",
+    "document.body.innerHTML = '<b>x</b>'",
+  ];
+  for (const [index, attempt] of tries.entries()) {
+    await page.get(`(() => { try { ${attempt} } catch {} })()`);
+    const seen = () => page.violations.length;
+    while (seen() <= index) await page.get("new Promise((resolve) => setTimeout(resolve, 20))");
+  }
+  expect(await page.get("[typeof hacked, document.querySelectorAll('b').length]")).toEqual(["undefined", 0]);
+  expect(() => expectCalm(page)).toThrow();
+});
+
 test("nodes say who they are, to those who may know", async () => {
   const people = new People();
   const server = await Server.forTest({ env: { AUTH_SECRET: people.secret } });
