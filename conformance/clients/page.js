@@ -14,7 +14,8 @@ import { noteProcess } from "../program.js";
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-function browserProgram() {
+/** The browser of this machine. */
+export function browserProgram() {
   for (const name of BROWSERS) {
     for (const dir of process.env.PATH.split(delimiter)) {
       try {
@@ -26,6 +27,15 @@ function browserProgram() {
     }
   }
   throw new Error(`none of these programs is there: ${BROWSERS.join(", ")}`);
+}
+
+/** What it is started with, to keep its data in `profile`. */
+export function browserFlags(profile) {
+  const flags = ["--headless", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-quic"];
+  // It opens nothing but pages of ours, and a container seldom lets it make a sandbox.
+  flags.push("--no-sandbox", "--disable-background-networking", "--disable-component-update");
+  flags.push("--disable-dev-shm-usage", `--user-data-dir=${profile}`);
+  return flags;
 }
 
 /** Opens a page of this folder; what it sees is collected in the list that is returned. */
@@ -42,11 +52,7 @@ export async function openPage(page, parameters) {
   const address = `http://127.0.0.1:${origin.address().port}/?${new URLSearchParams(parameters)}`;
 
   const profile = await mkdtemp(join(tmpdir(), "messages-browser-"));
-  const flags = ["--headless", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-quic"];
-  // It opens nothing but this page, and a container seldom lets it make a sandbox.
-  flags.push("--no-sandbox", "--disable-background-networking", "--disable-component-update");
-  flags.push("--disable-dev-shm-usage", `--user-data-dir=${profile}`);
-  const browser = spawn(browserProgram(), [...flags, address], {
+  const browser = spawn(browserProgram(), [...browserFlags(profile), address], {
     env: { ...process.env, HOME: profile },
     stdio: ["ignore", "ignore", "pipe"],
   });

@@ -6,11 +6,11 @@ import { createHmac, randomBytes } from "node:crypto";
 export class People {
   secret = randomBytes(32).toString("hex");
 
-  /** A token for `user` that is good for an hour. */
-  token(user) {
+  /** A token for `user` that is good for an hour, and grants access to `streams` if any. */
+  token(user, streams) {
     const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const exp = Math.floor(Date.now() / 1000) + 3600;
-    const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: user, exp })}`;
+    const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: user, exp, streams })}`;
     return `${text}.${createHmac("sha256", this.secret).update(text).digest("base64url")}`;
   }
 

@@ -74,7 +74,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         std::io::stdout(),
         "messages is listening on {url} ({}, durability {})\n\n\
          {token}Start something that is produced piece by piece:\n  curl -N{header} -d hello {url}\n\
-         and read it in another terminal, from the beginning and live:\n  curl -N{header} '{url}/?id=hello'\n",
+         and read it in another terminal, from the beginning and live:\n  curl -N{header} '{url}/?id=hello'\n\
+         or open {url} in a browser.\n",
         config.database_kind(),
         config.kept_by(),
     );

@@ -99,7 +99,7 @@ impl Server {
         let (unstored, orphans) = (recovered.unstored(), recovered.orphans());
         recovered.install(&core.streams, &core.commits, &core.budget);
         let stop_nodes = CancellationToken::new();
-        let nodes = core.join_others(config, (start, address), &quotas, &stop_nodes);
+        let (nodes, others) = core.join_others(config, (start, address), &quotas, &stop_nodes);
         let stop_flusher = CancellationToken::new();
         let flusher = core.flush(earlier, config.flush_interval(), &stop_flusher).await?;
         let Core { commits, streams, .. } = core;
@@ -129,6 +129,8 @@ impl Server {
             forward: waking.forward(),
             chat,
             auth: Gate::new(auth, quotas),
+            start,
+            nodes: others,
         };
         let app = App::new(services, address, config, send_away.clone());
         let (subscriptions, worker) = waking.begin(first, http::answerer(app.clone()), &stop_nodes);
@@ -326,8 +328,8 @@ impl Core {
         (start, address): (u32, SocketAddr),
         quotas: &Arc<Quotas>,
         stop: &CancellationToken,
-    ) -> Vec<task::JoinHandle<()>> {
-        let Some(shared) = self.streams.shared() else { return Vec::new() };
+    ) -> (Vec<task::JoinHandle<()>>, Option<Arc<Nodes>>) {
+        let Some(shared) = self.streams.shared() else { return (Vec::new(), None) };
         let watch = Watch {
             streams: self.streams.clone(),
             shared: shared.clone(),
@@ -336,11 +338,13 @@ impl Core {
             log_bytes_max: config.redis.redis_bytes_max,
         };
         let shares = Shares { quotas: quotas.clone(), shared: shared.clone(), node: start };
-        vec![
+        let nodes = Nodes::new(watch);
+        let work = vec![
             tokio::spawn(shares.run(stop.clone())),
             tokio::spawn(shared.clone().run(stop.clone())),
-            tokio::spawn(Nodes::new(watch).run(stop.clone())),
-        ]
+            tokio::spawn(nodes.clone().run(stop.clone())),
+        ];
+        (work, Some(nodes))
     }
 
     /// The flusher, after it has brought into the store what is left of an `earlier` journal.

@@ -168,6 +168,22 @@ impl Principal {
         Err(AuthError::ForbiddenPattern { access, pattern: pattern.clone() })
     }
 
+    /// What the names of all streams begin with that this may read, in order, none the beginning of
+    /// another one: where to look for them.
+    #[must_use]
+    pub fn readable_prefixes(&self) -> Vec<String> {
+        let mut prefixes: Vec<String> = match &self.scope {
+            Scope::All => vec![String::new()],
+            Scope::ReadOne(only) => vec![only.to_string()],
+            Scope::Listed(grants) => {
+                grants.read.iter().map(|pattern| pattern.literal_prefix().to_owned()).collect()
+            }
+        };
+        prefixes.sort();
+        prefixes.dedup_by(|later, earlier| later.starts_with(earlier.as_str()));
+        prefixes
+    }
+
     fn may(&self, access: Access, stream: &StreamName) -> bool {
         match &self.scope {
             Scope::All => true,

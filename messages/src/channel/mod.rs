@@ -243,6 +243,12 @@ impl Channel {
         self.wake.subscribe()
     }
 
+    /// How many readers are connected.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.wake.receiver_count()
+    }
+
     /// Lets everybody who waits look again.
     pub fn wake(&self) {
         // Without readers there is nobody to tell.

@@ -2,6 +2,7 @@
 
 mod body;
 mod chat;
+mod console;
 mod content_type;
 mod cors;
 mod credentials;
@@ -13,6 +14,7 @@ mod hosts;
 mod jitter;
 mod live;
 mod metrics;
+mod nodes;
 mod problem;
 mod produce;
 mod protocol;
@@ -20,6 +22,7 @@ mod query;
 mod read;
 mod request_id;
 mod serve;
+mod streams;
 mod subscriptions;
 mod tokens;
 mod traffic;
@@ -34,7 +37,7 @@ pub use tokens::with_signature;
 
 use crate::{
     chat::{Chat, Webhooks},
-    cluster::{Answerer, Forward},
+    cluster::{Answerer, Forward, Nodes},
     config::Config,
     production::Productions,
     stats::Level,
@@ -92,6 +95,10 @@ pub struct Services {
     pub webhooks: Webhooks,
     /// Who may come in.
     pub auth: Gate,
+    /// The number of this start: no other node, and no earlier start, has it.
+    pub start: u32,
+    /// The nodes that live, if this is one of several.
+    pub nodes: Option<Arc<Nodes>>,
 }
 
 /// See [`App`].
@@ -99,6 +106,7 @@ pub struct Parts {
     services: Services,
     traffic: Traffic,
     address: SocketAddr,
+    began: Instant,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -135,6 +143,7 @@ impl App {
             services,
             traffic: Traffic::default(),
             address,
+            began: Instant::now(),
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
@@ -277,9 +286,12 @@ impl Routes {
 
 fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(read::read).post(produce::start).put(upload::upload))
+        .route("/", get(console::front).post(produce::start).put(upload::upload))
+        .route("/console/{*path}", get(console::file))
         .route("/v1/auth/ticket", post(tokens::ticket))
         .route("/v1/auth/sign", post(tokens::sign))
+        .route("/v1/streams", get(streams::list))
+        .route("/v1/nodes", get(nodes::list))
         .route("/ws", any(ws::open))
         .route("/ws/", any(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))

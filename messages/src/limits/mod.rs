@@ -257,6 +257,18 @@ pub const WEBHOOK_URL_BYTES_MAX: usize = 2 << 10;
 /// Streams or links that are read from the store at once where all are wanted.
 pub const LIST_PAGE_ROWS: usize = 4_096;
 
+/// Streams that one page of a list shows at most, and where nothing else is said.
+pub const BROWSE_STREAMS_MAX: u64 = 1_000;
+
+/// See [`BROWSE_STREAMS_MAX`].
+pub const BROWSE_STREAMS_DEFAULT: u64 = 100;
+
+/// Rows that are read at once for such a page.
+pub const BROWSE_PAGE_ROWS: usize = 1_024;
+
+/// Names that one request for such a page looks at. Who may see few of very many asks again.
+pub const BROWSE_NAMES_MAX: usize = 16_384;
+
 /// Changes of subscriptions that are stored in one transaction.
 pub const SUBSCRIPTION_SAVES_MAX: usize = 256;
 

@@ -31,6 +31,12 @@ impl StreamName {
         self.0.strip_prefix(OF_CHAT)
     }
 
+    /// A text behind all names of conversations, and before any other name behind them.
+    #[must_use]
+    pub fn behind_chat() -> &'static str {
+        "__chat/\u{10ffff}"
+    }
+
     /// A name as it was kept in a journal or a database: one of the server's own is not refused.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ pub use chat::{
     ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
     StoredMessage, StoredReaction, StoredReport, StoredRevision, chat_reads,
 };
-pub use list::{StreamEntry, StreamList};
+pub use list::{StreamDetails, StreamEntry, StreamList};
 pub use nodes::NodeStore;
 pub use subscriptions::{
     FoundLink, StoredLink, StoredSubscription, SubscriptionSave, SubscriptionStore,

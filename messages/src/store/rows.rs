@@ -48,11 +48,7 @@ pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
         .map(|word| CloseReason::from_word(&word).ok_or_else(corrupt("closed")))
         .transpose()?;
     let expires_ms = expires.map(|ms| ms as u64);
-    let lifetime = match (ttl, expires_ms) {
-        (Some(secs), _) => Lifetime::Idle { secs: secs as u64 },
-        (None, Some(ms)) => Lifetime::Until { ms },
-        (None, None) => Lifetime::Unlimited,
-    };
+    let lifetime = lifetime(ttl, expires_ms);
     let fork = match (source, source_name, fork_at, fork_asked) {
         (None, ..) => None,
         (Some(source), Some(name), Some(at), Some(asked)) => {
@@ -76,6 +72,15 @@ pub(super) fn stream(row: StreamRow) -> Result<StoredStream, StoreError> {
         writers: Writers { producers: HashMap::new(), seq: last_seq.map(Into::into) },
         version: version as u64,
     })
+}
+
+/// The columns `ttl_secs` and `expires_ms`.
+pub(super) fn lifetime(ttl: Option<i64>, expires_ms: Option<u64>) -> Lifetime {
+    match (ttl, expires_ms) {
+        (Some(secs), _) => Lifetime::Idle { secs: secs as u64 },
+        (None, Some(ms)) => Lifetime::Until { ms },
+        (None, None) => Lifetime::Unlimited,
+    }
 }
 
 fn fork(source: StreamId, name: &str, at: &str, asked: &str) -> Option<Fork> {

@@ -2,6 +2,7 @@
 //! nor SQL.
 
 mod append;
+mod browse;
 mod create;
 mod cursor;
 mod delete;
@@ -14,6 +15,7 @@ mod pace;
 mod shared;
 
 pub use append::{Addition, Appended, PendingAppend};
+pub use browse::{Page, Shown, Sight};
 pub use create::{Ensured, ForkRequest, NewStream};
 pub use cursor::{AtHand, Cursor, Piece, Reach};
 pub use error::StreamError;

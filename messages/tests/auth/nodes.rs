@@ -9,6 +9,7 @@ use crate::{
 use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
+use serde_json::Value;
 use std::time::Duration;
 
 async fn guarded_nodes() -> Setup {
@@ -202,4 +203,27 @@ async fn reads_on_all_nodes_are_counted_together() {
     let again = async || (read(&b, &bob).await.status == 200).then_some(());
     eventually("places are free", again).await;
     drop((second, third, fourth));
+}
+
+#[tokio::test]
+async fn nodes_say_who_serves_until_one_is_gone() {
+    let (a, b) = two(&guarded_nodes().await).await;
+    a.get("/v1/nodes").await.problem(401, "missing_token");
+    let token = everything();
+    let told = async |node: &TestServer| {
+        let nodes = As::new(node, &token).get("/v1/nodes").await.json()["nodes"].clone();
+        let nodes = nodes.as_array().expect("nodes").clone();
+        let address = |node: &Value| node["address"].as_str().expect("text").to_owned();
+        (nodes[0]["self"].clone(), nodes.iter().map(address).collect::<Vec<_>>())
+    };
+    let (of_a, of_b) = (a.address().to_string(), b.address().to_string());
+    let both = async || {
+        let ((own, on_a), (_, on_b)) = (told(&a).await, told(&b).await);
+        assert_eq!((own, &on_a[0], &on_b[0]), (true.into(), &of_a, &of_b), "itself comes first");
+        (on_a.contains(&of_b) && on_b.contains(&of_a)).then_some(())
+    };
+    eventually("they know each other", both).await;
+    b.stop().await;
+    let alone = async || (told(&a).await.1 == [of_a.clone()]).then_some(());
+    eventually("it is alone", alone).await;
 }

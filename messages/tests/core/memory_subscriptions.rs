@@ -5,8 +5,8 @@ use futures::future::{BoxFuture, ready};
 use messages::{
     model::{StoredStream, StreamId, StreamName},
     store::{
-        FoundLink, StoreError, StoredLink, StoredSubscription, StreamEntry, StreamList,
-        SubscriptionSave, SubscriptionStore, SubscriptionWrite,
+        FoundLink, StoreError, StoredLink, StoredSubscription, StreamDetails, StreamEntry,
+        StreamList, SubscriptionSave, SubscriptionStore, SubscriptionWrite,
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -137,6 +137,30 @@ impl StreamList for MemoryStore {
         found.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
         found.truncate(limit);
         Box::pin(ready(Ok(found.into_iter().map(entry).collect())))
+    }
+
+    fn browse<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StreamDetails>, StoreError>> {
+        let wanted = |stream: &StoredStream| {
+            let name = stream.name.as_str();
+            name.starts_with(prefix) && after.is_none_or(|after| name > after)
+        };
+        let mut found = self.select(wanted);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit);
+        let details = |stream: StoredStream| StreamDetails {
+            content_type: stream.content_type.to_string(),
+            lifetime: stream.lifetime,
+            expires_ms: stream.expires_ms,
+            fork: stream.fork.clone().map(|fork| (fork.source_name, fork.at)),
+            created: "1970-01-01 00:00:00".into(),
+            entry: entry(stream),
+        };
+        Box::pin(ready(Ok(found.into_iter().map(details).collect())))
     }
 
     fn list_since(

@@ -14,7 +14,7 @@ pub(super) fn etag(stream: StreamId, from: u64, to: u64, closed: bool) -> String
 }
 
 /// Whether the client has just what `etag` names, by the weak comparison of RFC 9110, 13.1.2.
-pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub(in crate::http) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let tags =
         headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     tags.flat_map(|tags| tags.split(',')).any(|tag| {

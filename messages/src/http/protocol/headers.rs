@@ -117,7 +117,7 @@ pub(super) fn lifetime(headers: &HeaderMap) -> Result<Option<Lifetime>, Problem>
 }
 
 /// A time as `Stream-Expires-At` has it.
-pub(super) fn expires_at(ms: u64) -> String {
+pub(in crate::http) fn expires_at(ms: u64) -> String {
     let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     at.unwrap_or(Timestamp::MAX).to_string()
 }

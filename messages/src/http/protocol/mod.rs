@@ -28,8 +28,9 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-pub(super) use headers::EXPOSED;
-use headers::{STREAM_EXPIRES_AT, STREAM_TTL, expires_at};
+pub(super) use cache::is_known;
+pub(super) use headers::{EXPOSED, expires_at};
+use headers::{STREAM_EXPIRES_AT, STREAM_TTL};
 pub(super) use name::{parse_name, stream_name};
 pub(super) use query::{Start, parse_start};
 pub(super) use read::read_conversation;

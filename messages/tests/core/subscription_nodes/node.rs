@@ -189,6 +189,8 @@ impl Together {
             webhooks: Webhooks::new(chat.clone(), desk.clone()),
             chat,
             auth: Gate::new(Arc::new(auth), Arc::new(Quotas::new(0, 0, 0, 0))),
+            start,
+            nodes: None,
         };
         let app = App::new(services, "127.0.0.1:1".parse().expect("valid"), &config, stop.clone());
         let threads = tokio::runtime::Builder::new_multi_thread()

@@ -1,0 +1,92 @@
+// How the server is: whether it takes appends, and what it does each second, from what Prometheus reads.
+
+import { request } from "../api.js";
+import { h, repeat, say } from "../dom.js";
+import { bytes, rate } from "../format.js";
+import { Chart } from "./chart.js";
+import { parse, sum } from "./metrics.js";
+
+const EVERY_MS = 2000;
+const POINTS = 90;
+
+const TIMES = "messages_request_duration_seconds";
+
+const millis = (secs) => `${rate(secs * 1000)} ms`;
+const perSecond = (value) => `${rate(value)} /s`;
+
+export function open({ main, signal }) {
+  const state = h("p", { class: "health", role: "status" }, "Looking…");
+  const note = h("p", { class: "muted" });
+  const charts = CHARTS.map((chart) => ({ ...chart, chart: new Chart(chart.title, POINTS, chart.format) }));
+  const grid = h(
+    "div",
+    { class: "charts" },
+    charts.map(({ chart }) => chart.element),
+  );
+  main.append(h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Health")), state, note, grid);
+  let last;
+
+  async function look() {
+    await ready();
+    const at = performance.now();
+    const next = { at, samples: await measure() };
+    if (signal.aborted) return;
+    for (const { chart, value } of charts) chart.add(value(next, last));
+    last = next;
+  }
+
+  async function ready() {
+    try {
+      await request("/readyz", { signal });
+      state.dataset.state = "good";
+      say(state, "Appends are taken.");
+    } catch (error) {
+      if (signal.aborted) return;
+      state.dataset.state = "bad";
+      say(state, error.message);
+    }
+  }
+
+  async function measure() {
+    try {
+      const response = await request("/metrics", { signal });
+      say(note, "");
+      return parse(await response.text());
+    } catch (error) {
+      if (!signal.aborted) say(note, error.status === 401 ? "Sign in to see more." : error.message);
+      return [];
+    }
+  }
+  repeat(look, EVERY_MS, signal);
+  return "Health";
+}
+
+/** How fast a counter grows. */
+const growth = (name, labels) => (next, last) => {
+  const [now, before] = [next, last].map((look) => look && sum(look.samples, name, labels));
+  if (now === undefined || before === undefined) return undefined;
+  // A server that was started again counts from nothing.
+  return Math.max(0, now - before) / ((next.at - last.at) / 1000);
+};
+
+const level =
+  (name, labels) =>
+  ({ samples }) =>
+    sum(samples, name, labels);
+
+/** How long each took of those that were since the last look. */
+const mean = (name, labels) => (next, last) => {
+  const [time, count] = ["_sum", "_count"].map((end) => growth(name + end, labels)(next, last));
+  return count === undefined || time === undefined ? undefined : count && time / count;
+};
+
+const CHARTS = [
+  { title: "Appends", format: perSecond, value: growth("messages_appends_total") },
+  { title: "Time of an append", format: millis, value: mean(TIMES, { kind: "append" }) },
+  { title: "Deliveries", format: perSecond, value: growth("messages_deliveries_total") },
+  { title: "Flush lag", format: (value) => `${rate(value)} s`, value: level("messages_flush_lag_seconds") },
+  { title: "Not flushed", format: bytes, value: level("messages_unstored_bytes") },
+  { title: "Readers", format: rate, value: level("messages_readers") },
+  { title: "CPU", format: (value) => `${rate(value * 100)} %`, value: growth("messages_cpu_seconds_total") },
+  { title: "Memory", format: bytes, value: level("messages_resident_memory_bytes") },
+];

@@ -1,0 +1,6 @@
+//! The commands of the program beside serving, and the list of streams that they use.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod list;
