@@ -4,3 +4,6 @@
 mod common;
 
 mod list;
+mod push;
+mod refused;
+mod tool;
