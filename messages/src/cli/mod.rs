@@ -5,13 +5,17 @@ mod appender;
 mod client;
 mod elements;
 mod exit;
+mod export;
+mod import;
 mod ls;
 mod manual;
 mod push;
+mod reader;
 mod retry;
 mod rm;
 mod tail;
 mod token;
+mod transfer;
 
 pub use token::TokenOptions;
 
@@ -53,6 +57,10 @@ pub enum Command {
     Ls(ls::LsOptions),
     /// Delete streams
     Rm(rm::RmOptions),
+    /// Write streams into a file
+    Export(export::ExportOptions),
+    /// Bring back streams from a file
+    Import(import::ImportOptions),
     /// Print what completes commands in a shell
     Completions(manual::CompletionsOptions),
     /// Print the manual page, or write those of all commands
@@ -92,6 +100,8 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Tail(options) => runtime.block_on(options.run()),
         Command::Ls(options) => runtime.block_on(options.run()),
         Command::Rm(options) => runtime.block_on(options.run()),
+        Command::Export(options) => runtime.block_on(options.run()),
+        Command::Import(options) => runtime.block_on(options.run()),
         Command::Completions(options) => options.run(),
         Command::Man(options) => options.run(),
     }

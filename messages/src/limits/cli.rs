@@ -32,3 +32,9 @@ pub const CLI_DOCUMENT_BYTES_MAX: usize = 16 << 20;
 
 /// How often `tail` writes down where it is while much comes at once.
 pub const TAIL_MARK_BYTES: u64 = 1 << 20;
+
+/// A line of an export: a message with what stands around it.
+pub const EXPORT_LINE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of content in one line of an export.
+pub const EXPORT_PIECE_BYTES: usize = 48 << 10;

@@ -7,3 +7,4 @@ mod list;
 mod push;
 mod refused;
 mod tool;
+mod transfer;
