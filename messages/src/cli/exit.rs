@@ -16,6 +16,7 @@ pub(super) enum Exit {
     NotFound = 3,
     Refused = 4,
     Conflict = 5,
+    Damaged = 6,
 }
 
 /// Why a command has not done what it was asked for.

@@ -2,7 +2,10 @@
 //! of this; what a command does it does over HTTP, or with the files of a server.
 
 mod appender;
+mod backup;
+mod check;
 mod client;
+mod data;
 mod elements;
 mod exit;
 mod export;
@@ -61,6 +64,10 @@ pub enum Command {
     Export(export::ExportOptions),
     /// Bring back streams from a file
     Import(import::ImportOptions),
+    /// Copy the data of a server that may be running
+    Backup(backup::BackupOptions),
+    /// Look whether the data of a server that is not running is as it should be
+    Check(check::CheckOptions),
     /// Print what completes commands in a shell
     Completions(manual::CompletionsOptions),
     /// Print the manual page, or write those of all commands
@@ -102,6 +109,8 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Rm(options) => runtime.block_on(options.run()),
         Command::Export(options) => runtime.block_on(options.run()),
         Command::Import(options) => runtime.block_on(options.run()),
+        Command::Backup(options) => runtime.block_on(options.run()),
+        Command::Check(options) => runtime.block_on(options.run()),
         Command::Completions(options) => options.run(),
         Command::Man(options) => options.run(),
     }

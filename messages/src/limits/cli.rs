@@ -38,3 +38,15 @@ pub const EXPORT_LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of content in one line of an export.
 pub const EXPORT_PIECE_BYTES: usize = 48 << 10;
+
+/// Streams that `check` looks at with one statement.
+pub const AUDIT_STREAMS_AT_ONCE: i64 = 512;
+
+/// Rows of content, without the content.
+pub const AUDIT_CHUNKS_AT_ONCE: i64 = 512;
+
+/// How often `backup` looks for files of the journal that have become complete.
+pub const BACKUP_LOOK_MS: u64 = 25;
+
+/// How often it begins again where the journal was emptied faster than it was copied.
+pub const BACKUP_ATTEMPTS_MAX: u32 = 20;

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backup;
+mod check;
 mod list;
 mod push;
 mod refused;
