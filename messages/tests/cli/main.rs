@@ -5,6 +5,7 @@ mod common;
 
 mod backup;
 mod check;
+mod example;
 mod list;
 mod push;
 mod refused;

@@ -78,7 +78,20 @@ async fn help_manuals_and_completions_render() {
     let server = Setup::new().await;
     let tool = Tool::at(&server, "http://127.0.0.1:1");
     let help = tool.run(&["--help"]).await;
-    for command in ["serve", "token", "push", "tail", "ls", "rm", "completions", "man"] {
+    for command in [
+        "serve",
+        "token",
+        "push",
+        "tail",
+        "ls",
+        "rm",
+        "export",
+        "import",
+        "backup",
+        "check",
+        "completions",
+        "man",
+    ] {
         assert!(help.text().contains(&format!("\n  {command} ")), "{command}");
         let own = tool.run(&[command, "--help"]).await;
         assert!(own.text().contains("Usage: messages"), "{own:?}");
