@@ -267,21 +267,20 @@ async fn a_file_of_the_database_that_is_damaged_is_named() {
 }
 
 #[tokio::test]
-async fn journal_and_database_that_do_not_belong_together_are_told_apart() {
-    let data = Data::new(true).await;
-    // The database of a server that has never seen any of it.
-    let other = Setup::new().await.start().await;
-    let other = other.stop().await;
-    for name in ["messages.db-wal", "messages.db-shm"] {
-        let _ = fs::remove_file(data.setup.data().join(name));
-    }
-    let from = other.data().join("messages.db");
-    fs::copy(from, data.setup.data().join("messages.db")).expect("copied");
-    let journal = data.setup.journal_files();
-    assert!(!journal.is_empty());
+async fn a_journal_and_a_database_that_do_not_fit_are_told() {
+    let data = Data::new(false).await;
+    // As if the database were an old one.
+    data.sql("UPDATE streams SET records = 1, bytes = 10 WHERE name = 'a'").await;
     let said = data.check(&["--json"]).await;
-    // All of it is in the journal as long as nothing of that was emptied: then they do fit.
-    assert_eq!(said.code(), Some(0), "{said:?}");
+    assert_eq!(said.code(), Some(6), "{said:?}");
+    let report: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    let damage = report["damage"].as_array().expect("a list");
+    let misfit = damage.iter().find(|finding| {
+        finding["what"].as_str().is_some_and(|what| what.starts_with("the journal goes on at"))
+    });
+    let place = misfit.unwrap_or_else(|| panic!("{report}"))["place"].as_str().expect("text");
+    assert!(place.starts_with("stream number "), "{place}");
+    assert!(!data.setup.start_in_vain().await.status.success(), "the server does not believe it");
 }
 
 #[tokio::test]
