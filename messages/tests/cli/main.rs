@@ -9,5 +9,6 @@ mod example;
 mod list;
 mod push;
 mod refused;
+mod tls;
 mod tool;
 mod transfer;
