@@ -32,7 +32,7 @@ use futures::future::BoxFuture;
 use std::{path::Path, sync::Arc};
 
 /// The last step of `migrations/`.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = sqlite::MIGRATIONS[sqlite::MIGRATIONS.len() - 1].0;
 
 /// A database with streams in it. Every method may be called concurrently, except `flush` and
 /// `merge`, which the one flusher calls. A call that is dropped half way has either happened or not.
