@@ -24,7 +24,11 @@ impl Data {
         let args = ["token", "--sub", "me", "--read", "**", "--write", "**", "--manage", "**"];
         let token = String::from_utf8(setup.run(&args).stdout).expect("text");
         let tool = Tool::new(&server).env("MESSAGES_TOKEN", token.trim());
-        tool.run_with(&["push", "a", "--close"], noise(7, 900_000)).await;
+        // Each too large to lie in one row with another.
+        for part in 0..3 {
+            tool.run_with(&["push", "a"], noise(part, 300_000)).await;
+        }
+        tool.run_with(&["push", "a", "--close"], "").await;
         let lines: String = (0..5_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
         tool.run_with(&["push", "j", "--content-type", "application/json"], lines).await;
         let bearer = format!("Bearer {}", token.trim());
