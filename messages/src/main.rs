@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use messages::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     config::{Config, LogFormat},
     server::Server,
 };
@@ -19,7 +19,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match start() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // The causes on one line, and never a backtrace: this is for operators.
             eprintln!("error: {error:#}");
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> anyhow::Result<()> {
+fn start() -> anyhow::Result<ExitCode> {
     // It sets variables, which is only sound before there are threads.
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
@@ -36,10 +36,7 @@ fn start() -> anyhow::Result<()> {
     }
     let config = match Cli::from_environment().command() {
         Command::Serve(config) => config,
-        Command::Token(options) => {
-            writeln!(std::io::stdout(), "{}", options.make()?)?;
-            return Ok(());
-        }
+        command => return Ok(cli::run(command)),
     };
     let filter = EnvFilter::try_new(&config.log).context("--log")?;
     let log = tracing_subscriber::fmt()
@@ -54,7 +51,8 @@ fn start() -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(config.connections_max as u64 + 1024) {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&config))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {

@@ -87,6 +87,7 @@ const CHARTS = [
   { title: "Flush lag", format: (value) => `${rate(value)} s`, value: level("messages_flush_lag_seconds") },
   { title: "Not flushed", format: bytes, value: level("messages_unstored_bytes") },
   { title: "Readers", format: rate, value: level("messages_readers") },
+  { title: "Connections", format: rate, value: level("messages_connections") },
   { title: "CPU", format: (value) => `${rate(value * 100)} %`, value: growth("messages_cpu_seconds_total") },
   { title: "Memory", format: bytes, value: level("messages_resident_memory_bytes") },
 ];

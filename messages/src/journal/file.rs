@@ -300,10 +300,10 @@ fn random_tag() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn segment_name(number: u64) -> String {
+pub(super) fn segment_name(number: u64) -> String {
     format!("{number:016}.journal")
 }
 
-fn segment_number(name: &str) -> Option<u64> {
+pub(super) fn segment_number(name: &str) -> Option<u64> {
     name.strip_suffix(".journal")?.parse().ok()
 }

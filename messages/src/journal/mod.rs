@@ -2,12 +2,16 @@
 //! crash. It holds everything that the store does not have yet and is trimmed behind the store.
 
 pub mod codec;
+mod copy;
 pub mod disk;
 mod file;
+mod inspect;
 mod memory;
 mod segment;
 
+pub use copy::JournalCopy;
 pub use file::{FileJournal, Replay, ReplayError};
+pub use inspect::{Flaw, Inspection, inspect, set_aside};
 pub use memory::MemoryJournal;
 
 use crate::model::{Change, StreamId};

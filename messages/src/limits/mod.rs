@@ -1,10 +1,12 @@
 //! Every cap that is not a setting, with its unit in its name and the reason for its size.
 //! Those that an operator may want to move are in [`crate::config::Config`].
 
+mod cli;
 mod nodes;
 mod shares;
 mod worker;
 
+pub use cli::*;
 pub use nodes::*;
 pub use shares::*;
 pub use worker::*;

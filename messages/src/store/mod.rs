@@ -1,6 +1,8 @@
 //! The store: the user's own database, where the content of all streams lies.
 
+mod audit;
 mod chat;
+mod copy;
 mod list;
 mod nodes;
 mod postgres;
@@ -11,10 +13,12 @@ mod statement;
 mod subscriptions;
 mod worker;
 
+pub use audit::{Audit, Fault, StreamEnd};
 pub use chat::{
     ChatStore, ListedConversation, MessageQuery, ReactionCount, SearchQuery, StoredConversation,
     StoredMessage, StoredReaction, StoredReport, StoredRevision, chat_reads,
 };
+pub use copy::copy_into;
 pub use list::{StreamDetails, StreamEntry, StreamList};
 pub use nodes::NodeStore;
 pub use subscriptions::{
@@ -26,6 +30,9 @@ pub use worker::WorkerStore;
 use crate::model::{Chunk, Flush, StoredStream, StreamId, StreamName};
 use futures::future::BoxFuture;
 use std::{path::Path, sync::Arc};
+
+/// The last step of `migrations/`.
+const SCHEMA: i64 = sqlite::MIGRATIONS[sqlite::MIGRATIONS.len() - 1].0;
 
 /// A database with streams in it. Every method may be called concurrently, except `flush` and
 /// `merge`, which the one flusher calls. A call that is dropped half way has either happened or not.

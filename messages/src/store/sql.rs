@@ -36,6 +36,9 @@ macro_rules! find {
 
 const FIND: &str = find!();
 
+/// All of them, page by page.
+pub(super) const FIND_AFTER: &str = concat!(find!(), " WHERE id > $1 ORDER BY id LIMIT $2");
+
 const TIED: &str = concat!(find!(), " WHERE tied = 1 AND closed IS NULL ORDER BY id");
 
 const ENDED: &str = "SELECT name FROM streams WHERE expires_ms <= $1 AND hidden = 0

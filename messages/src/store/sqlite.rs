@@ -11,7 +11,7 @@ use sqlx::{
 };
 use std::{str::FromStr, time::Duration};
 
-const MIGRATIONS: Migrations = &[
+pub(super) const MIGRATIONS: Migrations = &[
     (1, "streams", include_str!("../../../migrations/sqlite/0001_streams.sql")),
     (2, "protocol", include_str!("../../../migrations/sqlite/0002_protocol.sql")),
     (3, "subscriptions", include_str!("../../../migrations/sqlite/0003_subscriptions.sql")),

@@ -172,6 +172,12 @@ pub(super) trait Run: Database {
         on: &'a mut Self::Connection,
         statement: Statement<'a>,
     ) -> BoxFuture<'a, Result<Vec<R>, sqlx::Error>>;
+
+    /// As [`Run::fetch`], for as long as it takes: while nobody is served.
+    fn fetch_patiently<'a, R: Row + 'a>(
+        on: &'a mut Self::Connection,
+        statement: Statement<'a>,
+    ) -> BoxFuture<'a, Result<Vec<R>, sqlx::Error>>;
 }
 
 /// Longer than any statement may run: the database ends it after thirty seconds. Whoever waits
@@ -229,6 +235,16 @@ macro_rules! run {
                     let query = sqlx::query_as(statement.text).persistent(statement.recurs);
                     let query = bind!(query, statement.values);
                     answered(query.fetch_all(on)).await
+                })
+            }
+
+            fn fetch_patiently<'a, R: Row + 'a>(
+                on: &'a mut Self::Connection,
+                statement: Statement<'a>,
+            ) -> BoxFuture<'a, Result<Vec<R>, sqlx::Error>> {
+                Box::pin(async move {
+                    let query = sqlx::query_as(statement.text).persistent(statement.recurs);
+                    bind!(query, statement.values).fetch_all(on).await
                 })
             }
         }

@@ -7,6 +7,7 @@ use crate::{
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
 
 on_both_databases!(
     it_goes_through_everything_page_by_page,
@@ -236,4 +237,27 @@ async fn one_node_lists_what_another_has_acknowledged() {
     }
     b.ask(Method::DELETE, "s2", &[], "").await;
     assert_eq!(names(&page(&a, "").await), ["s0", "s1", "s3", "s4"]);
+}
+
+/// Whoever may see one of very many looks for it in several requests, each of which does not take long.
+#[tokio::test]
+async fn a_page_looks_at_a_bounded_number_of_names() {
+    let setup = Setup::new().await.env("AUTH_SECRET", SECRET).start().await.stop().await;
+    let mut database = SqliteConnection::connect(&setup.url()).await.expect("a database");
+    let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO streams (id, name, content_type, records, bytes, tied)
+        SELECT i, printf('%06d/%s', i, CASE i WHEN 20000 THEN 'y' ELSE 'x' END), 'text/plain', 0, 0, 0 FROM n";
+    sqlx::raw_sql(rows).execute(&mut database).await.expect("rows");
+    database.close().await.expect("closed");
+    let server = setup.start().await;
+    let somebody = Somebody::new(server.setup(), &["--read", "*/y"]);
+    let first = somebody.list(&server, "").await.json();
+    assert!(names(&first).is_empty());
+    assert_eq!(first["next"], "016384/x");
+    let second = somebody.list(&server, "after=016384/x").await.json();
+    assert_eq!((names(&second), second["next"].is_null()), (vec!["020000/y".into()], true));
+    // Where the names begin is known, so nothing else is looked at.
+    let somebody = Somebody::new(server.setup(), &["--read", "020000/**"]);
+    let found = somebody.list(&server, "").await.json();
+    assert_eq!((names(&found), found["next"].is_null()), (vec!["020000/y".into()], true));
 }

@@ -3,4 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backup;
+mod check;
+mod example;
 mod list;
+mod push;
+mod refused;
+mod tls;
+mod tool;
+mod transfer;

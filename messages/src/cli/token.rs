@@ -1,36 +1,18 @@
-//! The command line: the server, and what an operator needs beside it.
+//! `messages token`: what lets somebody in.
 
+use super::Failure;
 use crate::{
     auth::{Grants, Issuer, KeyOptions, Order},
     clock::SystemClock,
-    config::Config,
     http::{stream_of_url, with_signature},
     model::Pattern,
 };
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use std::time::Duration;
-
-/// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
-/// live. Without a command it serves.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    #[command(flatten)]
-    config: Config,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Serve
-    Serve(Box<Config>),
-    /// Print a token, or a signed URL, made with the secret of the server
-    Token(Box<TokenOptions>),
-}
+use clap::Args;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 /// What kind of token.
 #[derive(Clone, Debug, Args)]
@@ -65,27 +47,13 @@ pub struct TokenOptions {
     url: Option<String>,
 }
 
-impl Cli {
-    /// The command line and the environment. Ends the process with a message where they make no
-    /// sense, and for `--help`.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        Self::parse()
-    }
-
-    /// What is to be done.
-    #[must_use]
-    pub fn command(self) -> Command {
-        self.command.unwrap_or_else(|| Command::Serve(Box::new(self.config)))
-    }
-}
-
 impl TokenOptions {
-    /// The text that was asked for.
-    ///
-    /// # Errors
-    /// It cannot be made; said for whoever asked.
-    pub fn make(self) -> anyhow::Result<String> {
+    /// Prints what was asked for.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        Ok(writeln!(io::stdout(), "{}", self.make()?)?)
+    }
+
+    fn make(self) -> anyhow::Result<String> {
         let Self { keys, sub, read, write, manage, ttl, url } = self;
         let issuer = Issuer::new(&keys, &SystemClock)?;
         let Some(url) = url else {
@@ -111,21 +79,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn serving_needs_no_command() {
-        for args in
-            [&["messages", "--data-dir", "x"][..], &["messages", "serve", "--data-dir", "x"]]
-        {
-            match Cli::try_parse_from(args).expect("valid").command() {
-                Command::Serve(config) => assert_eq!(config.data_dir, Path::new("x")),
-                Command::Token(_) => panic!("not asked for"),
-            }
-        }
-        assert!(Cli::try_parse_from(["messages", "--data-dir", "x", "token"]).is_err());
-        assert!(Cli::try_parse_from(["messages", "other"]).is_err());
-    }
 
     #[test]
     fn times_have_a_unit() {
