@@ -54,4 +54,5 @@ pub mod shared_log;
 pub mod store;
 pub mod stream;
 pub mod subscription;
+pub mod tls;
 pub mod webhook;

@@ -21,6 +21,7 @@ use crate::{
     store::{self, Database, Store, StoreError},
     stream::{Ground, Streams},
     subscription::{Parts, Subscriptions, SystemChance},
+    tls::{Keeper, Tls},
     webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
@@ -49,6 +50,7 @@ pub struct Server {
     stop_nodes: CancellationToken,
     sweeper: task::JoinHandle<()>,
     key_keeper: task::JoinHandle<()>,
+    tls_keeper: Option<task::JoinHandle<()>>,
     /// Those of the only server, or what works on them when it is this node's turn.
     subscriptions: Option<Arc<Subscriptions>>,
     worker: Option<task::JoinHandle<()>>,
@@ -72,6 +74,7 @@ impl Server {
             format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
+        let (tls_keeper, tls) = open_tls(config)?.unzip();
         let lock = take_data_dir(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let auth = Auth::new(&config.auth, clock.clone()).await?;
@@ -136,9 +139,10 @@ impl Server {
         let listener = tokio::spawn(http::serve(
             listener,
             http::service(app.clone()),
-            http::Serving::new(config),
+            http::Serving::new(config, tls),
             stop_listening.clone(),
         ));
+        let tls_keeper = tls_keeper.map(|keeper| tokio::spawn(keeper.keep_fresh()));
         tracing::info!(
             start,
             unstored,
@@ -162,6 +166,7 @@ impl Server {
             stop_nodes,
             sweeper,
             key_keeper,
+            tls_keeper,
             subscriptions,
             worker,
             stop_subscriptions,
@@ -226,6 +231,7 @@ impl Server {
         }
         self.sweeper.abort();
         self.key_keeper.abort();
+        self.tls_keeper.inspect(task::JoinHandle::abort);
         self.store.close().await;
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
@@ -402,6 +408,11 @@ async fn complete(
     let Some(log) = log else { return auth.alone(&config.data_dir) };
     let common = cluster::Common::new(log.clone(), store.clone());
     auth.sharing(Arc::new(common), &config.data_dir).await
+}
+
+/// The certificate that clients are shown, if there is one.
+fn open_tls(config: &Config) -> anyhow::Result<Option<(Keeper, Tls)>> {
+    Ok(config.tls.files()?.map(Keeper::open).transpose()?)
 }
 
 fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {

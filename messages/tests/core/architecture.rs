@@ -20,6 +20,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "production",
             "stream",
             "shared_log",
+            "tls",
             "flusher",
             "committer",
             "channel",
@@ -47,6 +48,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "config",
             "auth",
             "quota",
+            "tls",
             "model",
             "limits",
         ],
@@ -132,7 +134,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("committer", &["changes", "channel", "journal", "model", "limits"], &[]),
     ("changes", &["channel"], &[]),
     ("channel", &["admission", "model", "limits"], &[]),
-    ("config", &["store", "auth", "shared_log"], &["clap"]),
+    ("config", &["store", "auth", "shared_log", "tls"], &["clap"]),
     (
         "auth",
         &["fetch", "clock", "model", "limits"],
@@ -140,6 +142,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     ("quota", &["limits"], &["dashmap"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
+    ("tls", &["limits"], &["clap", "rustls", "tokio_rustls"]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
     ("shared_log", &["journal", "clock", "model", "limits"], &["clap", "crc32c", "redis"]),
     ("journal", &["model", "limits"], &["crc32c", "memchr"]),
@@ -154,7 +157,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
 /// Modules that do I/O of a kind that the rest must not even know: who may speak of it.
 const FILES: &[&str] = &["std::fs", "std::net", "tokio::net"];
 const MAY_USE_FILES: &[&str] =
-    &["main", "server", "http", "journal", "lock", "config", "auth", "fetch", "webhook"];
+    &["main", "server", "http", "journal", "lock", "config", "auth", "fetch", "webhook", "tls"];
 
 fn sources(dir: &Path, module: Option<&str>, found: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(dir).expect("a directory") {
