@@ -4,6 +4,7 @@ use crate::{
     auth::{Grants, Issuer, KeyOptions, Order},
     clock::SystemClock,
     config::Config,
+    health::HealthOptions,
     http::{stream_of_url, with_signature},
     model::Pattern,
 };
@@ -14,7 +15,8 @@ use std::time::Duration;
 /// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
 /// live. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(version = crate::VERSION, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -30,6 +32,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print a token, or a signed URL, made with the secret of the server
     Token(Box<TokenOptions>),
+    /// Tell whether the server on this machine takes appends; exits with 1 where it does not
+    Health(HealthOptions),
 }
 
 /// What kind of token.
@@ -120,7 +124,7 @@ mod tests {
         {
             match Cli::try_parse_from(args).expect("valid").command() {
                 Command::Serve(config) => assert_eq!(config.data_dir, Path::new("x")),
-                Command::Token(_) => panic!("not asked for"),
+                Command::Token(_) | Command::Health(_) => panic!("not asked for"),
             }
         }
         assert!(Cli::try_parse_from(["messages", "--data-dir", "x", "token"]).is_err());

@@ -7,7 +7,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 /// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
 /// live.
 #[derive(Clone, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = crate::VERSION, max_term_width = 100)]
 pub struct Config {
     /// Address and port to listen on. Port 0 takes a free one.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]

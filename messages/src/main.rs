@@ -40,6 +40,12 @@ fn start() -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", options.make()?)?;
             return Ok(());
         }
+        Command::Health(options) => {
+            return tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(options.check());
+        }
     };
     let filter = EnvFilter::try_new(&config.log).context("--log")?;
     tracing_subscriber::fmt()

@@ -1,15 +1,17 @@
 //! TLS of the server's own: which certificate it shows, and how a connection begins.
 
 mod keeper;
+mod local;
 mod options;
 
 pub use keeper::Keeper;
+pub use local::connect;
 pub use options::{BadFiles, Files, TlsOptions};
 
 use options::Pem;
 use rustls::{
     ServerConfig,
-    crypto::ring,
+    crypto::ring as crypto,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{io, sync::Arc};
@@ -65,13 +67,13 @@ fn acceptor(pem: &Pem) -> Result<TlsAcceptor, BadFiles> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.certificate).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(BadFiles::NoCertificate)?;
     let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|_| BadFiles::NoKey)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
     let mut config = config.map_err(|error| BadFiles::Unusable(error.to_string()))?;
     config.alpn_protocols = vec![HTTP2.into(), HTTP1.into()];
     // Who comes back, as all do after a restart of something between, is spared a signature.
     config.ticketer =
-        ring::Ticketer::new().map_err(|error| BadFiles::Unusable(error.to_string()))?;
+        crypto::Ticketer::new().map_err(|error| BadFiles::Unusable(error.to_string()))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

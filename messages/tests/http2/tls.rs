@@ -176,3 +176,28 @@ async fn very_many_who_begin_and_say_no_more_hold_nobody_up() {
     assert_eq!(client.get("/healthz").await.text(), "ok\n");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_can_be_asked_whether_it_is_well() {
+    let plain = Setup::new().await.start().await;
+    let secret = secret().await.start().await;
+    let health = |args: &[&str]| {
+        let output = plain.setup().run(&[&["health"], args].concat());
+        (output.status.success(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let listen = |server: &TestServer| format!("--listen=0.0.0.0:{}", server.address().port());
+    let tls = ["--tls-cert=x", "--tls-key=y"];
+    assert_eq!(health(&[&listen(&plain)]), (true, String::new()));
+    assert_eq!(health(&[&listen(&secret), tls[0], tls[1]]), (true, String::new()));
+    let url = format!("--url=https://{}/healthz", secret.address());
+    assert_eq!(health(&[&url]), (true, String::new()));
+    for (args, why) in [
+        (vec![&*listen(&secret)], "400 Bad Request"),
+        (vec![&*listen(&plain), tls[0], tls[1]], "there is no TLS"),
+        (vec![&*format!("--url=http://{}/nowhere", plain.address())], "404 Not Found"),
+        (vec!["--listen=127.0.0.1:1"], "nobody answers"),
+    ] {
+        let (well, error) = health(&args);
+        assert!(!well && error.contains(why), "{why}: {error}");
+    }
+}
