@@ -30,7 +30,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-/// Serves a connection until it ends. What few connections need does not make the others larger.
+/// Serves a connection until it ends. What is spoken has its own memory, so that no connection is as large
+/// as the largest of them, and none is moved with it.
 pub(super) async fn serve(
     house: Arc<House>,
     lease: Lease,
@@ -42,7 +43,9 @@ pub(super) async fn serve(
     };
     match (spoken, house.serving.tls.is_some()) {
         // What is no HTTP at all is told so.
-        (Spoken::Http1 | Spoken::Tls, false) => http1(house, lease, opened, service).await,
+        (Spoken::Http1 | Spoken::Tls, false) => {
+            Box::pin(http1(house, lease, opened, service)).await;
+        }
         (Spoken::Http2, false) => Box::pin(http2::serve(house, opened, service)).await,
         (Spoken::Tls, true) => Box::pin(secret(house, lease, opened, service)).await,
         (Spoken::Http1, true) => refuse(opened.into_inner()).await,
@@ -79,7 +82,7 @@ async fn secret(
     if begun.is_http2 {
         Box::pin(http2::serve(house, begun.stream, service)).await;
     } else {
-        http1(house, lease, begun.stream, service).await;
+        Box::pin(http1(house, lease, begun.stream, service)).await;
     }
 }
 

@@ -71,6 +71,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
         if self.begin.is_empty() {
             // Its memory with it.
             self.begin = Bytes::new();
+            // With what follows, or hyper would make room for it as for the second of two large pieces.
+            // What goes wrong here goes wrong again the next time.
+            let _ = Pin::new(&mut self.stream).poll_read(cx, to);
         }
         Poll::Ready(Ok(()))
     }
