@@ -28,8 +28,11 @@ function browserProgram() {
   throw new Error(`none of these programs is there: ${BROWSERS.join(", ")}`);
 }
 
-/** Opens a page of this folder; what it sees is collected in the list that is returned. */
-export async function openPage(page, parameters) {
+/**
+ * Opens a page of this folder; what it sees is collected in the list that is returned. `more` are flags of
+ * the browser.
+ */
+export async function openPage(page, parameters, ...more) {
   const seen = [];
   const html = await readFile(new URL(page, import.meta.url));
   const origin = createServer(async (request, response) => {
@@ -45,7 +48,7 @@ export async function openPage(page, parameters) {
   const flags = ["--headless", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-quic"];
   // It opens nothing but this page, and a container seldom lets it make a sandbox.
   flags.push("--no-sandbox", "--disable-background-networking", "--disable-component-update");
-  flags.push("--disable-dev-shm-usage", `--user-data-dir=${profile}`);
+  flags.push("--disable-dev-shm-usage", `--user-data-dir=${profile}`, ...more);
   const browser = spawn(browserProgram(), [...flags, address], {
     env: { ...process.env, HOME: profile },
     stdio: ["ignore", "ignore", "pipe"],
