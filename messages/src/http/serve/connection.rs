@@ -38,7 +38,7 @@ pub(super) async fn serve(
     stream: TcpStream,
     service: impl HttpService,
 ) {
-    let Some((opened, spoken)) = begin(&house, opening::open(stream)).await else {
+    let Some((opened, spoken)) = Box::pin(begin(&house, opening::open(stream))).await else {
         return;
     };
     match (spoken, house.serving.tls.is_some()) {
