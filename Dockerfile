@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1.7
-# The bases are pinned by tag; what is installed in them is nothing.
+# Both bases are named by version. Where builds must be the same for ever, name them by digest.
 
 FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
