@@ -2,8 +2,14 @@
 
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { onTestFailed, onTestFinished } from "vitest";
 import { Program, programDir } from "./program.js";
+
+const TLS = fileURLToPath(new URL("../messages/src/tls/testdata", import.meta.url));
+
+/** For localhost and 127.0.0.1; it vouches for itself. */
+export const CERTIFICATE = join(TLS, "certificate.pem");
 
 /** The server to test. */
 export function serverProgram() {
@@ -16,16 +22,19 @@ export class Server extends Program {
   #args;
   #env;
   #port;
+  #scheme;
 
   /**
    * Starts a server on an empty data directory and a free port. Without a database URL it has
-   * SQLite in that directory.
+   * SQLite in that directory. With `tls` it speaks HTTPS, with the certificate of tests.
    */
-  static async start({ databaseUrl, durability = "sync", env = {} } = {}) {
+  static async start({ databaseUrl, durability = "sync", env = {}, tls = false } = {}) {
     const dir = await programDir();
     const server = new Server(dir);
     server.#env = env;
     server.#args = ["--data-dir", join(dir, "data"), "--durability", durability];
+    server.#scheme = tls ? "https" : "http";
+    if (tls) server.#args.push("--tls-cert", CERTIFICATE, "--tls-key", join(TLS, "key.pem"));
     if (databaseUrl) server.#args.push("--database-url", databaseUrl);
     // Nothing hands out a free port that stays free, so take what the server can bind. Below 32768
     // no outgoing connection is given the port while the server is down.
@@ -52,7 +61,7 @@ export class Server extends Program {
   }
 
   get url() {
-    return `http://127.0.0.1:${this.#port}`;
+    return `${this.#scheme}://127.0.0.1:${this.#port}`;
   }
 
   /** The URL of a stream. */
@@ -64,7 +73,7 @@ export class Server extends Program {
   async resume() {
     await this.launch(serverProgram(), ["--listen", `127.0.0.1:${this.#port}`, ...this.#args], {
       env: this.#env,
-      ready: /listening on http:/,
+      ready: /listening on https?:/,
     });
   }
 }

@@ -38,8 +38,11 @@ export function browserFlags(profile) {
   return flags;
 }
 
-/** Opens a page of this folder; what it sees is collected in the list that is returned. */
-export async function openPage(page, parameters) {
+/**
+ * Opens a page of this folder; what it sees is collected in the list that is returned. `more` are flags of
+ * the browser.
+ */
+export async function openPage(page, parameters, ...more) {
   const seen = [];
   const html = await readFile(new URL(page, import.meta.url));
   const origin = createServer(async (request, response) => {
@@ -52,7 +55,7 @@ export async function openPage(page, parameters) {
   const address = `http://127.0.0.1:${origin.address().port}/?${new URLSearchParams(parameters)}`;
 
   const profile = await mkdtemp(join(tmpdir(), "messages-browser-"));
-  const browser = spawn(browserProgram(), [...browserFlags(profile), address], {
+  const browser = spawn(browserProgram(), [...browserFlags(profile), ...more, address], {
     env: { ...process.env, HOME: profile },
     stdio: ["ignore", "ignore", "pipe"],
   });

@@ -1,17 +1,21 @@
 //! The settings: flags, environment and `.env`, in this order of precedence.
 
-use crate::{auth::AuthOptions, shared_log::RedisSettings, store};
+use crate::{auth::AuthOptions, shared_log::RedisSettings, store, tls::TlsOptions};
 use clap::{Parser, ValueEnum};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
 /// live.
 #[derive(Clone, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = crate::VERSION, max_term_width = 100)]
 pub struct Config {
     /// Address and port to listen on. Port 0 takes a free one.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+
+    /// How connections are made secret.
+    #[command(flatten)]
+    pub tls: TlsOptions,
 
     /// Directory of the journal and, without --database-url, of the SQLite file. Created when
     /// missing. One server at a time.
@@ -53,7 +57,8 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(16 << 20..))]
     pub journal_segment_bytes: u32,
 
-    /// Open connections. One more is answered with 503. The limit on open files is raised for them.
+    /// Open connections, and beside them requests that are open on connections of HTTP/2. One more is
+    /// answered with 503. The limit on open files is raised for them.
     #[arg(long, env = "CONNECTIONS_MAX", default_value_t = 16_384, value_name = "COUNT")]
     pub connections_max: usize,
 
@@ -88,7 +93,7 @@ pub struct Config {
 
     /// Scheme and host under which others reach this server, as `https://streams.example.org`. What
     /// it tells of itself begins with it: locations of new streams, callbacks of webhooks. [default:
-    /// as the request says, with http]
+    /// as the request says, with https where the server has a certificate and http elsewhere]
     #[arg(long, env = "PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
 

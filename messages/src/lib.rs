@@ -41,6 +41,7 @@ pub mod committer;
 pub mod config;
 pub mod fetch;
 pub mod flusher;
+pub mod health;
 pub mod http;
 pub mod journal;
 pub mod limits;
@@ -55,4 +56,8 @@ pub mod stats;
 pub mod store;
 pub mod stream;
 pub mod subscription;
+pub mod tls;
 pub mod webhook;
+
+/// Which build this is: its version, and the commit that it was made from where that is known.
+pub const VERSION: &str = env!("MESSAGES_VERSION");

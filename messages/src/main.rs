@@ -59,7 +59,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(config).await?;
-    let url = format!("http://{}", server.address());
+    let url = format!("{}://{}", config.tls.scheme(), server.address());
     let header = if config.auth.is_open() { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
     let token = if config.auth.keys.is_set() {
         "Make a token with the secret of this server:\n  \

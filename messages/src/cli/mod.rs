@@ -22,7 +22,7 @@ mod transfer;
 
 pub use token::TokenOptions;
 
-use crate::config::Config;
+use crate::{config::Config, health::HealthOptions};
 use clap::{Parser, Subcommand};
 use exit::Failure;
 use std::process::ExitCode;
@@ -35,7 +35,8 @@ is there (closed, exists, another type), 6 damage found.";
 /// Hands out whatever is produced piece by piece to any number of readers, from the beginning and
 /// live. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(version = crate::VERSION, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
@@ -52,6 +53,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print a token, or a signed URL, made with the secret of the server
     Token(Box<TokenOptions>),
+    /// Tell whether the server on this machine takes appends; exits with 1 where it does not
+    Health(HealthOptions),
     /// Append what comes in on standard input to a stream
     Push(push::PushOptions),
     /// Print what a stream holds, and follow it
@@ -103,6 +106,7 @@ fn perform(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(_) => Err(Failure::usage("serving is not done here")),
         Command::Token(options) => options.run(),
+        Command::Health(options) => Ok(runtime.block_on(options.check())?),
         Command::Push(options) => runtime.block_on(options.run()),
         Command::Tail(options) => runtime.block_on(options.run()),
         Command::Ls(options) => runtime.block_on(options.run()),

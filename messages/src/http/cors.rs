@@ -4,6 +4,7 @@ use super::{
     problem::{PRODUCER_EPOCH, STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET},
     protocol::EXPOSED,
 };
+use crate::config::Config;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
@@ -11,9 +12,49 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 /// A browser need not ask again for this long.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
+/// Who may come from where.
+pub(super) struct Cors {
+    origins: Origins,
+    /// How the origin of this server's own pages begins. A proxy may have made https of http, nobody
+    /// the other way round.
+    own_schemes: &'static [&'static str],
+}
+
+impl Cors {
+    /// As the settings say.
+    pub fn new(config: &Config) -> Self {
+        let origins = Origins::new(&config.cors_origins, config.auth.is_open());
+        let is_https = config.tls.scheme() == "https";
+        let own_schemes = if is_https { &["https://"][..] } else { &["http://", "https://"] };
+        Self { origins, own_schemes }
+    }
+
+    /// Whether a page of the origin in `headers` may do anything here: browsers do not ask before they
+    /// open a socket or send what a form could send. Pages of this server itself always may.
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        let own = |scheme: &&str| origin.as_bytes().strip_prefix(scheme.as_bytes()) == Some(host);
+        self.own_schemes.iter().any(own) || self.origins.allow(origin)
+    }
+
+    /// Whether other pages may embed what this server hands out.
+    pub fn resource_policy(&self) -> HeaderValue {
+        let all = self.origins == Origins::All;
+        HeaderValue::from_static(if all { "cross-origin" } else { "same-origin" })
+    }
+
+    /// The layer that answers preflights and adds headers.
+    pub fn layer(&self) -> CorsLayer {
+        self.origins.layer()
+    }
+}
+
 /// The origins that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origins {
+enum Origins {
     All,
     /// Pages of this machine, as developers have them: any other page that somebody visits would have
     /// the whole of a server that asks for no keys.
@@ -24,7 +65,7 @@ pub(super) enum Origins {
 impl Origins {
     /// From a setting: `*` for all, `none` for none, `local` for those of this machine. Where nothing is
     /// said, that depends on whether the server is `open`.
-    pub fn new(origins: &[String], open: bool) -> Self {
+    fn new(origins: &[String], open: bool) -> Self {
         let says = |word: &str| origins.iter().any(|origin| origin == word);
         if says("*") || (origins.is_empty() && !open) {
             return Self::All;
@@ -36,30 +77,15 @@ impl Origins {
         Self::Some(origins.iter().filter(|origin| *origin != "none").filter_map(value).collect())
     }
 
-    /// Whether a page of the origin in `headers` may do anything here: browsers do not ask before they
-    /// open a socket or send what a form could send. Pages of this server itself always may.
-    pub fn allow(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return true;
-        };
-        let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
-        let schemes = [&b"http://"[..], b"https://"];
-        let own =
-            schemes.iter().any(|scheme| origin.as_bytes().strip_prefix(*scheme) == Some(host));
-        own || match self {
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        match self {
             Self::All => true,
             Self::Local => is_local(origin),
             Self::Some(list) => list.contains(origin),
         }
     }
 
-    /// Whether other pages may embed what this server hands out.
-    pub fn resource_policy(&self) -> HeaderValue {
-        HeaderValue::from_static(if *self == Self::All { "cross-origin" } else { "same-origin" })
-    }
-
-    /// The layer that answers preflights and adds headers.
-    pub fn layer(&self) -> CorsLayer {
+    fn layer(&self) -> CorsLayer {
         let origin = match self {
             Self::All => AllowOrigin::any(),
             Self::Local => AllowOrigin::predicate(|origin, _| is_local(origin)),
@@ -106,10 +132,21 @@ mod tests {
     use super::*;
 
     fn allows(origins: &Origins, origin: &str) -> bool {
+        allows_own(origins, origin, &["http://", "https://"])
+    }
+
+    fn allows_own(origins: &Origins, origin: &str, own_schemes: &'static [&'static str]) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:3000"));
         headers.insert(header::ORIGIN, HeaderValue::from_str(origin).expect("a value"));
-        origins.allow(&headers)
+        Cors { origins: origins.clone(), own_schemes }.allow(&headers)
+    }
+
+    #[test]
+    fn pages_of_a_server_with_tls_come_over_tls() {
+        let none = Origins::new(&["none".into()], false);
+        assert!(allows_own(&none, "https://127.0.0.1:3000", &["https://"]));
+        assert!(!allows_own(&none, "http://127.0.0.1:3000", &["https://"]));
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Parts {
     traffic: Traffic,
     address: SocketAddr,
     began: Instant,
+    /// How URLs of this server begin.
+    scheme: &'static str,
     producer_idle: Duration,
     /// How long a long poll waits.
     long_poll: Duration,
@@ -117,7 +119,7 @@ pub struct Parts {
     /// What clients see this server as; `None` for as they ask for it.
     public_url: Option<Arc<str>>,
     /// Web pages of whom may use it.
-    cors: cors::Origins,
+    cors: cors::Cors,
     /// The names that it answers to.
     hosts: Hosts,
     stop: CancellationToken,
@@ -144,12 +146,13 @@ impl App {
             traffic: Traffic::default(),
             address,
             began: Instant::now(),
+            scheme: config.tls.scheme(),
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
             reader_stall: Duration::from_secs(config.reader_stall_secs),
             public_url: config.public_url.as_deref().map(Into::into),
-            cors: cors::Origins::new(&config.cors_origins, config.auth.is_open()),
+            cors: cors::Cors::new(config),
             hosts: Hosts::new(config),
             stop,
         }))
@@ -185,7 +188,8 @@ impl Parts {
             return url.to_string();
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        host.map_or_else(|| format!("http://{}", self.address), |host| format!("http://{host}"))
+        let host = host.map_or_else(|| self.address.to_string(), ToOwned::to_owned);
+        format!("{}://{host}", self.scheme)
     }
 }
 

@@ -87,6 +87,11 @@ impl Problem {
         self.with(|more| more.retry_after_secs = Some(secs))
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// What went wrong, for people.
     pub fn detail(&self) -> &str {
         &self.detail

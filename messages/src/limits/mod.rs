@@ -2,11 +2,13 @@
 //! Those that an operator may want to move are in [`crate::config::Config`].
 
 mod cli;
+mod connections;
 mod nodes;
 mod shares;
 mod worker;
 
 pub use cli::*;
+pub use connections::*;
 pub use nodes::*;
 pub use shares::*;
 pub use worker::*;
@@ -216,9 +218,6 @@ pub const INTERESTS_MAX: usize = 100_000;
 
 /// Streams that a subscription names, or that exist when it is created: it holds each in memory.
 pub const LINKS_MAX: usize = 100_000;
-
-/// Pending streams that one wake tells of. The others wait for the next one.
-pub const WAKE_STREAMS_MAX: usize = 1_000;
 
 /// The shortest lease that a subscription may ask for.
 pub const LEASE_TTL_MS_MIN: u64 = 1_000;
@@ -466,38 +465,5 @@ pub const MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Messages that are read from the tables at once, so that large ones are not too many.
 pub const MESSAGES_AT_ONCE: u32 = 256;
 
-/// How long whoever claims a cold name in the shared log may take to look into the database.
-pub const LOG_CLAIM_MS: u64 = 10_000;
-
-/// How long a name stays hot in the shared log after its last change is in the database.
-pub const LOG_HOT_MS: u64 = 600_000;
-
-/// Changes of a name that the shared log keeps although they are in the database, for nodes that come a
-/// little late.
-pub const LOG_KEPT_CHANGES: u64 = 64;
-
-/// Changes of at most so many bytes go with the wake-up that tells of them, so that nobody has to read
-/// them. More would fill the buffers of a node that is slow.
-pub const WAKE_BYTES_MAX: usize = 8192;
-
-/// After this another node takes over what one has taken to flush. Longer than it may take to look at it
-/// and begin to write ([`FLUSH_LEASE_MS`]), and shorter than those wait who wait for the tables
-/// ([`TABLES_WAIT_MS_MAX`]): when a node is killed, they shall not notice.
-pub const WORK_CLAIM_MS: u64 = 8_000;
-
-/// So long after a node has begun to look at work it may still begin to write it, by the clock of the
-/// database.
-pub const FLUSH_LEASE_MS: u64 = 3_000;
-
-/// How long whoever asks something of a name may wait for the shared log before it is refused: longer
-/// than a restart of Redis takes, or a replica to take its place.
-pub const LOG_PATIENCE_MS: u64 = 5_000;
-
-/// Between two attempts to find out what the shared log has.
-pub const LOG_RETRY_MS: u64 = 25;
-
-/// What is read from the shared log at once.
-pub const LOG_READ_BYTES_MAX: usize = 4 << 20;
-
-/// Pieces of work that a node takes to flush at once.
-pub const WORK_TAKEN_MAX: usize = 4096;
+/// Pending streams that one wake tells of. The others wait for the next one.
+pub const WAKE_STREAMS_MAX: usize = 1_000;

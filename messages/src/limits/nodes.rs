@@ -54,3 +54,39 @@ pub const ORPHAN_MS: u64 = 30_000;
 
 /// Sockets that are told in a second that they may have missed something: each asks the database.
 pub const MISSED_PER_SEC_MAX: usize = 1_000;
+
+/// How long whoever claims a cold name in the shared log may take to look into the database.
+pub const LOG_CLAIM_MS: u64 = 10_000;
+
+/// How long a name stays hot in the shared log after its last change is in the database.
+pub const LOG_HOT_MS: u64 = 600_000;
+
+/// Changes of a name that the shared log keeps although they are in the database, for nodes that come a
+/// little late.
+pub const LOG_KEPT_CHANGES: u64 = 64;
+
+/// Changes of at most so many bytes go with the wake-up that tells of them, so that nobody has to read
+/// them. More would fill the buffers of a node that is slow.
+pub const WAKE_BYTES_MAX: usize = 8192;
+
+/// After this another node takes over what one has taken to flush. Longer than it may take to look at it
+/// and begin to write ([`FLUSH_LEASE_MS`]), and shorter than those wait who wait for the tables
+/// ([`super::TABLES_WAIT_MS_MAX`]): when a node is killed, they shall not notice.
+pub const WORK_CLAIM_MS: u64 = 8_000;
+
+/// So long after a node has begun to look at work it may still begin to write it, by the clock of the
+/// database.
+pub const FLUSH_LEASE_MS: u64 = 3_000;
+
+/// How long whoever asks something of a name may wait for the shared log before it is refused: longer
+/// than a restart of Redis takes, or a replica to take its place.
+pub const LOG_PATIENCE_MS: u64 = 5_000;
+
+/// Between two attempts to find out what the shared log has.
+pub const LOG_RETRY_MS: u64 = 25;
+
+/// What is read from the shared log at once.
+pub const LOG_READ_BYTES_MAX: usize = 4 << 20;
+
+/// Pieces of work that a node takes to flush at once.
+pub const WORK_TAKEN_MAX: usize = 4096;

@@ -93,7 +93,18 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(sqlx::migrate::MigrateError),
+    /// Written by a later version of this program.
+    #[error(
+        "a newer version of this program has used this database: it has schema {found}, this one knows \
+         schemas up to {known}. Start the newer one, or restore a backup from before it"
+    )]
+    Newer {
+        /// What it has.
+        found: i64,
+        /// What is known here.
+        known: i64,
+    },
     /// Another server works on this database.
     #[error("another server uses this database ({0}); stop that one, or give this one its own")]
     Held(String),

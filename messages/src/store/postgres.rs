@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, chat,
-    sql::{Migrations, SqlStore, migrator},
+    sql::{Migrations, SqlStore, migrate},
 };
 use futures::future::BoxFuture;
 use sqlx::{
@@ -69,7 +69,7 @@ async fn open_with(url: &str, lock: &'static str) -> Result<SqlStore<Postgres>, 
     ]);
     let mut writer = connect(options.clone(), lock).await?;
     // Nodes that start at once wait for each other here.
-    migrator(MIGRATIONS).run_direct(None, &mut writer, false).await?;
+    migrate(MIGRATIONS, &mut writer).await?;
     let readers = PgPoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_secs(5))

@@ -12,7 +12,7 @@ use crate::{
 use futures::future::{BoxFuture, OptionFuture};
 use sqlx::{
     Connection, Database, Pool, SqlStr,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{Mutex, MutexGuard};
@@ -110,8 +110,20 @@ pub(super) struct SqlStore<DB: Database> {
 /// The steps of `migrations/`, in order: number, name, text.
 pub(super) type Migrations = &'static [(i64, &'static str, &'static str)];
 
+/// Brings a schema up to date.
+pub(super) async fn migrate<C>(steps: Migrations, connection: &mut C) -> Result<(), StoreError>
+where
+    C: Migrate,
+{
+    let known = steps.last().map_or(0, |(number, ..)| *number);
+    migrator(steps).run_direct(None, connection, false).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) if found > known => StoreError::Newer { found, known },
+        error => StoreError::Migrate(error),
+    })
+}
+
 /// The same as the `migrate!` macro makes, checksums included, without its cost at compile time.
-pub(super) fn migrator(steps: Migrations) -> Migrator {
+fn migrator(steps: Migrations) -> Migrator {
     let step = |&(number, name, text): &(i64, &'static str, &'static str)| {
         let text = SqlStr::from_static(text);
         Migration::new(number, name.into(), MigrationType::Simple, text, false)

@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, chat,
-    sql::{Migrations, SqlStore, migrator},
+    sql::{Migrations, SqlStore, migrate},
 };
 use crate::lock::FileLock;
 use sqlx::{
@@ -55,7 +55,7 @@ pub(super) async fn open(url: &str) -> Result<SqlStore<Sqlite>, StoreError> {
     lock_file.push(".lock");
     let lock = FileLock::take(lock_file.into())?;
     let mut writer = options.clone().connect().await?;
-    migrator(MIGRATIONS).run_direct(None, &mut writer, false).await?;
+    migrate(MIGRATIONS, &mut writer).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .idle_timeout(None)

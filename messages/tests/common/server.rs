@@ -306,14 +306,14 @@ fn copy(mut from: impl Read, to: &Mutex<Vec<u8>>) {
     }
 }
 
-/// Copies, and finds the address in `messages is listening on http://ADDRESS (...)`.
+/// Copies, and finds the address in `messages is listening on http://ADDRESS (...)`, or https.
 fn copy_stdout(from: impl Read, to: &Mutex<Vec<u8>>, found: oneshot::Sender<SocketAddr>) {
     let mut from = BufReader::new(from);
     let mut found = Some(found);
     let mut line = String::new();
     while let Ok(1..) = from.read_line(&mut line) {
-        let word =
-            line.split_once("listening on http://").and_then(|(_, rest)| rest.split(' ').next());
+        let url = line.split_once("listening on ").and_then(|(_, rest)| rest.split(' ').next());
+        let word = url.and_then(|url| url.split_once("://")).map(|(_, address)| address);
         if let Some(address) = word
             && let Some(found) = found.take()
         {

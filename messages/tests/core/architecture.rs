@@ -9,7 +9,10 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("main", &["cli", "config", "server"], &["dotenvy", "rlimit", "tracing_subscriber"]),
     (
         "cli",
-        &["http", "config", "auth", "store", "journal", "clock", "lock", "model", "limits"],
+        &[
+            "http", "config", "health", "auth", "store", "journal", "clock", "lock", "model",
+            "limits",
+        ],
         &[
             "base64",
             "clap",
@@ -28,6 +31,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "webpki_roots",
         ],
     ),
+    ("health", &["tls", "limits"], &["clap", "http_body_util", "hyper", "hyper_util"]),
     (
         "server",
         &[
@@ -40,6 +44,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "production",
             "stream",
             "shared_log",
+            "tls",
             "flusher",
             "committer",
             "channel",
@@ -68,6 +73,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "auth",
             "quota",
             "stats",
+            "tls",
             "model",
             "limits",
         ],
@@ -156,7 +162,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("committer", &["changes", "channel", "journal", "stats", "model", "limits"], &[]),
     ("changes", &["channel"], &[]),
     ("channel", &["admission", "model", "limits"], &[]),
-    ("config", &["store", "auth", "shared_log"], &["clap"]),
+    ("config", &["store", "auth", "shared_log", "tls"], &["clap"]),
     (
         "auth",
         &["fetch", "clock", "model", "limits"],
@@ -164,6 +170,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ),
     ("quota", &["limits"], &["dashmap"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
+    ("tls", &["limits"], &["clap", "rustls", "tokio_rustls"]),
     ("store", &["lock", "model", "limits"], &["sqlx"]),
     ("shared_log", &["journal", "clock", "stats", "model", "limits"], &["clap", "crc32c", "redis"]),
     ("journal", &["model", "limits"], &["crc32c", "memchr"]),
@@ -178,8 +185,10 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
 
 /// Modules that do I/O of a kind that the rest must not even know: who may speak of it.
 const FILES: &[&str] = &["std::fs", "std::net", "tokio::net"];
-const MAY_USE_FILES: &[&str] =
-    &["main", "cli", "server", "http", "journal", "lock", "config", "auth", "fetch", "webhook"];
+const MAY_USE_FILES: &[&str] = &[
+    "main", "cli", "server", "http", "journal", "lock", "config", "auth", "fetch", "webhook",
+    "tls", "health",
+];
 
 fn sources(dir: &Path, module: Option<&str>, found: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(dir).expect("a directory") {

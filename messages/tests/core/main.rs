@@ -11,6 +11,7 @@ mod chat_search;
 mod chat_store;
 mod chat_unread;
 mod clock;
+mod configuration;
 mod crash;
 mod crowd;
 mod cursor;
@@ -20,6 +21,7 @@ mod ledger;
 mod lifetimes;
 mod memory_store;
 mod memory_subscriptions;
+mod migrations;
 mod nodes;
 mod nodes_play;
 #[path = "../common/postgres.rs"]

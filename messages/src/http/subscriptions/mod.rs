@@ -217,9 +217,9 @@ fn origin(headers: &HeaderMap, uri: &Uri, app: &App) -> Result<String, Refused> 
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.authority().map(Authority::as_str));
     match host.map(str::parse::<Authority>) {
-        Some(Ok(host)) if !host.as_str().contains('@') => Ok(format!("http://{host}")),
+        Some(Ok(host)) if !host.as_str().contains('@') => Ok(format!("{}://{host}", app.scheme)),
         Some(_) => Err(Refused::invalid("the header Host cannot be understood".into())),
-        None => Ok(format!("http://{}", app.address)),
+        None => Ok(format!("{}://{}", app.scheme, app.address)),
     }
 }
 

@@ -1,31 +1,21 @@
 //! The accept loop: limits for connections that do nothing, and an end with a deadline.
 
+mod connection;
+mod http2;
+mod opening;
+mod since;
+
 use super::{HttpService, problem::Problem};
 use crate::{
     config::Config,
-    limits::{REQUEST_HEAD_BYTES_MAX, RETRY_AFTER_SECS},
+    limits::RETRY_AFTER_SECS,
     stats::{Held, Level},
+    tls::Tls,
 };
-use axum::{
-    body::Body,
-    http::{Request, StatusCode, header},
-};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::http::StatusCode;
+use since::Holding;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -34,7 +24,6 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tower::ServiceExt;
 
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -46,21 +35,23 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How connections are treated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Serving {
     connections_max: usize,
     head_wait: Duration,
     stall: Duration,
+    tls: Option<Tls>,
 }
 
 impl Serving {
-    /// As the settings say.
+    /// As the settings say, over TLS where there is some.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, tls: Option<Tls>) -> Self {
         Self {
             connections_max: config.connections_max,
             head_wait: Duration::from_secs(config.head_wait_secs),
             stall: Duration::from_secs(config.reader_stall_secs),
+            tls,
         }
     }
 }
@@ -76,6 +67,32 @@ pub(super) struct Lease {
     _place: Arc<OwnedSemaphorePermit>,
     _held: Arc<Held>,
     _counted: TaskTrackerToken,
+    /// Of a connection with others on it.
+    _open: Option<Arc<Holding>>,
+}
+
+/// All that is going on.
+struct House {
+    serving: Serving,
+    places: Arc<Semaphore>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    cut_off: CancellationToken,
+    open: Arc<Level>,
+}
+
+impl House {
+    /// A place for one more; `None` when there is none.
+    fn lease(&self) -> Option<Lease> {
+        Some(Lease {
+            stop: self.stop.clone(),
+            cut_off: self.cut_off.clone(),
+            _place: Arc::new(self.places.clone().try_acquire_owned().ok()?),
+            _held: Arc::new(self.open.hold()),
+            _counted: self.connections.token(),
+            _open: None,
+        })
+    }
 }
 
 /// Binds a listening socket. It is not accepted from before [`serve`].
@@ -100,11 +117,16 @@ pub async fn serve(
     open: Arc<Level>,
     stop: CancellationToken,
 ) {
-    let too_many = too_many();
-    let places = Arc::new(Semaphore::new(serving.connections_max));
-    let connections = TaskTracker::new();
-    let cut_off = CancellationToken::new();
-    let _guard = cut_off.clone().drop_guard();
+    let too_many = answer(&too_many());
+    let house = Arc::new(House {
+        places: Arc::new(Semaphore::new(serving.connections_max)),
+        serving,
+        connections: TaskTracker::new(),
+        stop: stop.clone(),
+        cut_off: CancellationToken::new(),
+        open,
+    });
+    let _guard = house.cut_off.clone().drop_guard();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -117,21 +139,20 @@ pub async fn serve(
             },
             () = stop.cancelled() => break,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            // The socket buffer of a new connection is empty: it takes this whole or is broken.
-            let _ = stream.try_write(&too_many);
+        let Some(lease) = house.lease() else {
+            // The socket buffer of a new connection is empty: it takes this whole or is broken. Over TLS
+            // nothing can be said yet.
+            if house.serving.tls.is_none() {
+                let _ = stream.try_write(&too_many);
+            }
             continue;
         };
-        let lease = Lease {
-            stop: stop.clone(),
-            cut_off: cut_off.clone(),
-            _place: Arc::new(place),
-            _held: Arc::new(open.hold()),
-            _counted: connections.token(),
-        };
-        let connection = connection(stream, service.clone(), serving, lease);
-        let cut_off = cut_off.clone();
-        connections.spawn(async move {
+        if let Err(error) = prepare(&stream, house.serving.stall) {
+            tracing::debug!(%error, "socket options");
+        }
+        let connection = connection::serve(house.clone(), lease, stream, service.clone());
+        let cut_off = house.cut_off.clone();
+        house.connections.spawn(async move {
             tokio::select! {
                 () = connection => {}
                 () = cut_off.cancelled() => {}
@@ -139,46 +160,8 @@ pub async fn serve(
         });
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
-}
-
-async fn connection(stream: TcpStream, service: impl HttpService, serving: Serving, lease: Lease) {
-    if let Err(error) = prepare(&stream, serving.stall) {
-        tracing::debug!(%error, "socket options");
-    }
-    let begun = Arc::new(AtomicBool::new(false));
-    let (begins, stop) = (begun.clone(), lease.stop.clone());
-    let service = service.map_request(move |mut request: Request<Incoming>| {
-        begins.store(true, Ordering::Relaxed);
-        if request.headers().contains_key(header::UPGRADE) {
-            request.extensions_mut().insert(lease.clone());
-        }
-        request.map(Body::new)
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(serving.head_wait)
-        .max_buf_size(REQUEST_HEAD_BYTES_MAX);
-    let service = TowerToHyperService::new(service);
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match futures::poll!(connection.as_mut()) {
-                Poll::Ready(ended) => ended,
-                // hyper would wait for a first request although it ends after it: nobody asks for
-                // anything here.
-                Poll::Pending if !begun.load(Ordering::Relaxed) => Ok(()),
-                Poll::Pending => connection.await,
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection");
-    }
+    house.connections.close();
+    house.connections.wait().await;
 }
 
 /// Small writes go out at once, and a peer that is gone or takes nothing for `stall` is given up:
@@ -194,14 +177,21 @@ fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What a connection too many gets, as bytes: there is no request to answer yet.
-fn too_many() -> Vec<u8> {
+fn too_many() -> Problem {
     let detail = "the server has as many connections as it may; try again later";
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let body = Problem::new(status, "too_many_connections", detail).body();
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail)
+}
+
+/// What a connection gets of which no request is read, as bytes.
+fn answer(problem: &Problem) -> Vec<u8> {
+    let (status, body) = (problem.status(), problem.body());
     let length = body.len();
+    let retry_after = match status {
+        StatusCode::SERVICE_UNAVAILABLE => format!("Retry-After: {RETRY_AFTER_SECS}\r\n"),
+        _ => String::new(),
+    };
     format!(
-        "HTTP/1.1 {status}\r\nRetry-After: {RETRY_AFTER_SECS}\r\nConnection: close\r\n\
+        "HTTP/1.1 {status}\r\n{retry_after}Connection: close\r\n\
          Content-Type: application/problem+json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()

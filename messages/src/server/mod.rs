@@ -1,29 +1,32 @@
-//! The only file that sees all parts: it builds them, starts them, and stops them in order.
+//! The only directory that sees all parts: it builds them, starts them, and stops them in order.
+
+mod open;
 
 use crate::{
-    auth::{Auth, AuthSetupError},
+    auth::Auth,
     budget::Budget,
     channel::WindowMemory,
     chat::{AttachmentRules, Chat, Projection, Webhooks},
     clock::{Clock, SystemClock},
-    cluster::{self, NodeFlusher, Nodes, Shares, Waking, Watch},
+    cluster::{NodeFlusher, Nodes, Shares, Waking, Watch},
     committer::{Commits, Committer},
-    config::{Config, Durability},
+    config::Config,
     flusher::Flusher,
     http::{self, App, Gate, Services},
-    journal::{FileJournal, Journal, MemoryJournal, Replay, disk::RealDisk},
+    journal::{FileJournal, Journal, MemoryJournal},
     limits::{FLUSH_EARLY_BYTES, REAP_PAUSE_MS, SWEEP_INTERVAL_MS},
     lock::FileLock,
     production::Productions,
     quota::Quotas,
     recovery,
     shared_log::{Node, SharedLog},
-    store::{self, Database, Store, StoreError},
+    store::{Database, Store, StoreError},
     stream::{Ground, Streams},
     subscription::{Parts, Subscriptions, SystemChance},
     webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
+use open::{OpenJournal, complete, open_journal, open_log, open_store, open_tls, take_data_dir};
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{task, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +52,7 @@ pub struct Server {
     stop_nodes: CancellationToken,
     sweeper: task::JoinHandle<()>,
     key_keeper: task::JoinHandle<()>,
+    tls_keeper: Option<task::JoinHandle<()>>,
     /// Those of the only server, or what works on them when it is this node's turn.
     subscriptions: Option<Arc<Subscriptions>>,
     worker: Option<task::JoinHandle<()>>,
@@ -72,6 +76,7 @@ impl Server {
             format!("cannot listen on {}: choose another --listen", config.listen)
         })?;
         let address = listener.local_addr()?;
+        let (tls_keeper, tls) = open_tls(config)?.unzip();
         let lock = take_data_dir(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let auth = Auth::new(&config.auth, clock.clone()).await?;
@@ -138,10 +143,11 @@ impl Server {
         let listener = tokio::spawn(http::serve(
             listener,
             http::service(app.clone()),
-            http::Serving::new(config),
+            http::Serving::new(config, tls),
             app.connections(),
             stop_listening.clone(),
         ));
+        let tls_keeper = tls_keeper.map(|keeper| tokio::spawn(keeper.keep_fresh()));
         tracing::info!(
             start,
             unstored,
@@ -165,6 +171,7 @@ impl Server {
             stop_nodes,
             sweeper,
             key_keeper,
+            tls_keeper,
             subscriptions,
             worker,
             stop_subscriptions,
@@ -229,6 +236,7 @@ impl Server {
         }
         self.sweeper.abort();
         self.key_keeper.abort();
+        self.tls_keeper.inspect(task::JoinHandle::abort);
         self.store.close().await;
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
@@ -362,105 +370,6 @@ impl Core {
         }
         Ok(flusher)
     }
-}
-
-struct OpenJournal {
-    /// None with `--durability memory`.
-    journal: Option<Box<dyn Journal>>,
-    replay: Replay,
-    /// What a run with another durability has left; to be removed once it is stored.
-    earlier: Option<FileJournal>,
-}
-
-async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Database>> {
-    let url = config.database_url();
-    let opened = match &config.redis.redis_url {
-        Some(_) => store::open_shared(&url).await,
-        None => store::open(&url).await,
-    };
-    opened.with_context(|| {
-        format!("cannot open the {} database (--database-url)", config.database_kind())
-    })
-}
-
-/// The log of several nodes, if this is one of them. Nothing of the journal is taken over: a node has
-/// none.
-async fn open_log(
-    config: &Config,
-    store: &Arc<dyn Database>,
-    replay: &mut Replay,
-    now_ms: u64,
-) -> anyhow::Result<Option<Arc<dyn SharedLog>>> {
-    let settings = &config.redis;
-    let Some(url) = &settings.redis_url else {
-        return Ok(cluster::without_log(settings, &**store).await.map(|()| None)?);
-    };
-    // A stop leaves the last changes in the journal, although the database has them.
-    let changes = std::mem::take(&mut replay.changes);
-    let memory = WindowMemory::new(config.window_bytes_max);
-    let left = recovery::recover(&**store, changes, now_ms, &memory).await?.unstored();
-    anyhow::ensure!(
-        left == 0,
-        "the journal in {} holds changes of {left} streams that are not in the database yet: start \
-         once without --redis-url, and stop that server again",
-        config.data_dir.display()
-    );
-    let opened = cluster::open_log(url, settings, &**store).await;
-    opened.context("cannot use Redis (--redis-url)").map(Some)
-}
-
-/// With what must be the same on every node.
-async fn complete(
-    auth: Auth,
-    config: &Config,
-    log: Option<&Arc<dyn SharedLog>>,
-    store: &Arc<dyn Database>,
-) -> Result<Auth, AuthSetupError> {
-    let Some(log) = log else { return auth.alone(&config.data_dir) };
-    let common = cluster::Common::new(log.clone(), store.clone());
-    auth.sharing(Arc::new(common), &config.data_dir).await
-}
-
-fn take_data_dir(config: &Config) -> anyhow::Result<FileLock> {
-    let dir = &config.data_dir;
-    let mut builder = std::fs::DirBuilder::new();
-    // Content and keys are in it.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .recursive(true)
-        .create(dir)
-        .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
-    Ok(FileLock::take(dir.join("lock"))?)
-}
-
-fn open_journal(config: &Config) -> anyhow::Result<OpenJournal> {
-    let is_node = config.redis.redis_url.is_some();
-    let dir = config.data_dir.join("journal");
-    let existed = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
-    let segment_bytes = u64::from(config.journal_segment_bytes);
-    let open = |barrier| -> anyhow::Result<_> {
-        let disk = RealDisk::new(dir.clone())
-            .with_context(|| format!("cannot create the journal directory {}", dir.display()))?;
-        let (journal, replay) = FileJournal::open(Box::new(disk), segment_bytes, barrier)
-            .with_context(|| format!("cannot open the journal in {}", dir.display()))?;
-        if let Some((file, position)) = &replay.torn {
-            tracing::warn!(file, position, "a write was cut short by a crash; it has been removed");
-        }
-        Ok((journal, replay))
-    };
-    let barrier = config.durability == Durability::Sync;
-    if config.durability != Durability::Memory && !is_node {
-        let (journal, replay) = open(barrier)?;
-        return Ok(OpenJournal { journal: Some(Box::new(journal)), replay, earlier: None });
-    }
-    let (earlier, replay) = if existed {
-        let (earlier, replay) = open(barrier)?;
-        (Some(earlier), replay)
-    } else {
-        (None, Replay::default())
-    };
-    Ok(OpenJournal { journal: None, replay, earlier })
 }
 
 fn start_committer(
