@@ -5,6 +5,11 @@ mod common;
 use bytes::Bytes;
 use common::{End, Setup, TestServer, eventually, protocol::at, redis};
 use http::Method;
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
 
 async fn two() -> (TestServer, TestServer) {
     let nodes = Setup::nodes(&redis::single()).await;
@@ -88,4 +93,72 @@ async fn a_producer_that_goes_on_elsewhere_outlives_the_node_that_it_began_on() 
     reader.expect(", still").await;
     assert_eq!(producer.finish().await.status, 200);
     assert_eq!(reader.rest().await.1, End::Clean);
+}
+
+/// A Redis of its own that wants TLS and a password, until it is dropped.
+struct Guarded {
+    process: Child,
+    port: u16,
+    _home: TempDir,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pem(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tls/testdata").join(name)
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let mut redis = Command::new("redis-server");
+        redis.args(["--port", "0", "--bind", "127.0.0.1", "--tls-port", &port.to_string()]);
+        redis.args(["--tls-auth-clients", "no", "--requirepass", "hunter2secret", "--save", ""]);
+        redis.arg("--tls-cert-file").arg(pem("certificate.pem"));
+        redis.arg("--tls-key-file").arg(pem("key.pem")).arg("--dir").arg(home.path());
+        let process = redis.stdout(Stdio::null()).spawn().expect("redis-server");
+        let there = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok();
+        drop(eventually("Redis", there).await);
+        Self { process, port, _home: home }
+    }
+
+    fn url(&self, credentials: &str) -> String {
+        format!("rediss://{credentials}127.0.0.1:{}", self.port)
+    }
+}
+
+#[tokio::test]
+async fn redis_may_want_a_password_and_have_a_certificate_of_ones_own() {
+    let redis = Guarded::start().await;
+    let authority = |name: &str| ["--redis-ca-file".to_owned(), pem(name).display().to_string()];
+    let with = async |credentials: &str, authority: &[String]| {
+        let flags: Vec<&str> = authority.iter().map(String::as_str).collect();
+        Setup::nodes(&redis.url(credentials)).await.with(&flags).node("a")
+    };
+    let known = authority("certificate.pem");
+    let node = with(":hunter2secret@", &known).await.start().await;
+    node.create("s", "text/plain", "over").await;
+    node.append("s", "text/plain", " TLS").await;
+    assert_eq!(node.fetch("s").await.text(), "over TLS");
+    node.stop().await;
+    for (credentials, authority, words) in [
+        ("", &known, "NOAUTH"),
+        (":wrong-guess@", &known, "WRONGPASS"),
+        (":hunter2secret@", &authority("key.pem"), "--redis-ca-file"),
+    ] {
+        let exit = with(credentials, authority).await.start_in_vain().await;
+        assert!(!exit.status.success());
+        assert!(exit.output.contains(words), "{words}: {}", exit.output);
+        for secret in ["hunter2secret", "wrong-guess"] {
+            assert!(!exit.output.contains(secret), "{}", exit.output);
+        }
+    }
 }

@@ -59,6 +59,7 @@ impl From<LogError> for OpenError {
 pub async fn open_log(
     url: &str,
     settings: &RedisSettings,
+    authority: Option<Vec<u8>>,
     store: &dyn NodeStore,
 ) -> Result<Arc<dyn SharedLog>, OpenError> {
     if settings.redis_accept_loss {
@@ -76,6 +77,7 @@ pub async fn open_log(
         let made = found.strip_prefix(NEW);
         let options = RedisOptions {
             url: url.to_owned(),
+            authority: authority.clone(),
             prefix: settings.redis_prefix.clone(),
             incarnation: made.unwrap_or(&found).to_owned(),
             fresh: made.is_some(),

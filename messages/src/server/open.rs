@@ -14,7 +14,7 @@ use crate::{
     tls::{Keeper, Tls},
 };
 use anyhow::Context;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// The journal of a run, and what the last one has left.
 pub(super) struct OpenJournal {
@@ -58,7 +58,16 @@ pub(super) async fn open_log(
          once without --redis-url, and stop that server again",
         config.data_dir.display()
     );
-    let opened = cluster::open_log(url, settings, &**store).await;
+    let read = |file: &PathBuf| {
+        let read = std::fs::read_to_string(file);
+        let text =
+            read.with_context(|| format!("cannot read {} (--redis-ca-file)", file.display()))?;
+        let is_fit = text.contains("-----BEGIN CERTIFICATE-----");
+        anyhow::ensure!(is_fit, "{} holds no certificate (--redis-ca-file)", file.display());
+        Ok(text.into_bytes())
+    };
+    let authority = settings.redis_ca_file.as_ref().map(read).transpose()?;
+    let opened = cluster::open_log(url, settings, authority, &**store).await;
     opened.context("cannot use Redis (--redis-url)").map(Some)
 }
 

@@ -1,5 +1,7 @@
 //! How the shared log is reached, as an operator says it.
 
+use std::path::PathBuf;
+
 /// Redis, which several nodes share.
 #[derive(Clone, clap::Args)]
 pub struct RedisSettings {
@@ -8,6 +10,11 @@ pub struct RedisSettings {
     /// redis+cluster://HOST:PORT,HOST:PORT. Sentinels: redis+sentinel://HOST:PORT,HOST:PORT/MASTER.
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// Certificates (PEM) of the authority that Redis' own is of, for rediss:// with one that no browser
+    /// would know.
+    #[arg(long, env = "REDIS_CA_FILE", value_name = "FILE")]
+    pub redis_ca_file: Option<PathBuf>,
 
     /// What the keys in Redis begin with, so that several databases can share one.
     #[arg(long, env = "REDIS_PREFIX", default_value = "messages", value_name = "PREFIX")]

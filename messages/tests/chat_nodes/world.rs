@@ -60,6 +60,7 @@ impl Common {
     pub async fn on_redis(url: String) -> Self {
         let redis = RedisSettings {
             redis_url: Some(url),
+            redis_ca_file: None,
             redis_prefix: redis_servers::prefix(),
             redis_bytes_max: 0,
             redis_wait_replicas: 0,
@@ -100,7 +101,7 @@ impl Common {
         let log: Arc<dyn SharedLog> = match &self.redis {
             Some(redis) => {
                 let url = redis.redis_url.as_ref().unwrap();
-                cluster::open_log(url, redis, &*self.database).await.unwrap()
+                cluster::open_log(url, redis, None, &*self.database).await.unwrap()
             }
             None => Arc::new(self.log.node()),
         };

@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("webhook-allow-loopback", "true"),
     ("cors-origins", "https://app.example.org,https://admin.example.org"),
     ("redis-url", "rediss://messages:password@redis.example.org:6379"),
+    ("redis-ca-file", "/etc/messages/redis-ca.pem"),
     ("redis-bytes-max", "2147483648"),
     ("redis-wait-replicas", "1"),
     ("auth-secret", "0123456789abcdef0123456789abcdef"),

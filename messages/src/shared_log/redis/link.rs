@@ -6,7 +6,10 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError, Value,
     aio::MultiplexedConnection,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -57,6 +60,8 @@ pub(super) async fn connect(
 pub(super) struct Link {
     current: watch::Receiver<Option<MultiplexedConnection>>,
     broken: Arc<Notify>,
+    /// Why there is none.
+    trouble: Arc<Mutex<Option<LogError>>>,
     /// The server that this connection is to may have lost its place to another.
     stale: Arc<Notify>,
     address: String,
@@ -70,9 +75,11 @@ impl Link {
         let (sender, current) = watch::channel(None);
         let (broken, end) = (Arc::new(Notify::new()), CancellationToken::new());
         let address = info.addr().to_string();
-        let keep = keep(info, name, sender, broken.clone(), stale.clone());
+        let trouble = Arc::new(Mutex::default());
+        let to = Kept { info, name, trouble: trouble.clone() };
+        let keep = keep(to, sender, broken.clone(), stale.clone());
         tokio::spawn(end.clone().run_until_cancelled_owned(keep));
-        Self { current, broken, stale, address, _end: end.drop_guard() }
+        Self { current, broken, trouble, stale, address, _end: end.drop_guard() }
     }
 
     /// Waits a little for a connection that is being made.
@@ -86,7 +93,14 @@ impl Link {
     }
 
     fn away(&self) -> LogError {
-        LogError::Unavailable(format!("no connection to {}", self.address))
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*trouble {
+            Some(LogError::Unfit(why)) => LogError::Unfit(format!("{}: {why}", self.address)),
+            Some(LogError::Unavailable(why)) => {
+                LogError::Unavailable(format!("{}: {why}", self.address))
+            }
+            _ => LogError::Unavailable(format!("no connection to {}", self.address)),
+        }
     }
 
     /// Sends commands one right behind the other and returns what became of each. The error is that
@@ -125,10 +139,16 @@ impl Link {
     }
 }
 
-/// Keeps a connection up, for ever.
-async fn keep(
+/// A connection that is kept up.
+struct Kept {
     info: ConnectionInfo,
     name: String,
+    trouble: Arc<Mutex<Option<LogError>>>,
+}
+
+/// Keeps a connection up, for ever.
+async fn keep(
+    Kept { info, name, trouble }: Kept,
     current: watch::Sender<Option<MultiplexedConnection>>,
     broken: Arc<Notify>,
     stale: Arc<Notify>,
@@ -145,6 +165,7 @@ async fn keep(
         match connect(&info, name.clone(), push).await {
             Ok(connection) => {
                 wait = RETRY_MIN;
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 current.send_replace(Some(connection));
                 tokio::select! {
                     () = broken.notified() => {}
@@ -153,7 +174,10 @@ async fn keep(
                 current.send_replace(None);
                 tracing::warn!(server = %info.addr(), "the connection to Redis is broken");
             }
-            Err(error) => tracing::debug!(server = %info.addr(), %error, "Redis is not reached"),
+            Err(error) => {
+                tracing::debug!(server = %info.addr(), %error, "Redis is not reached");
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
         }
         stale.notify_one();
         tokio::time::sleep(wait).await;

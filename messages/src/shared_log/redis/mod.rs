@@ -45,6 +45,8 @@ pub struct RedisOptions {
     /// `redis+cluster://[user:password@]host:port,host:port`; with `rediss` over TLS.
     /// Sentinels are asked without a password.
     pub url: String,
+    /// Certificates (PEM) of the authority of its own one, if that is not one that everybody knows.
+    pub authority: Option<Vec<u8>>,
     /// What all keys begin with, so that several can share a server.
     pub prefix: String,
     /// What the database calls the log that belongs to it. It has only one, which must not be lost.
@@ -65,6 +67,7 @@ impl RedisOptions {
     pub fn new(url: &str, incarnation: &str) -> Self {
         Self {
             url: url.to_owned(),
+            authority: None,
             prefix: "messages".to_owned(),
             incarnation: incarnation.to_owned(),
             fresh: false,
@@ -102,7 +105,9 @@ impl RedisLog {
     /// [`LogError::Unavailable`] when it does not answer now.
     pub async fn open(options: RedisOptions) -> Result<Self, LogError> {
         let keys = Arc::new(Keys::new(&options.prefix));
-        let servers = Arc::new(Servers::find(Target::parse(&options.url)?, &options.prefix).await?);
+        let servers = Arc::new(
+            Servers::find(Target::parse(&options.url, options.authority)?, &options.prefix).await?,
+        );
         let (sender, wakes) = mpsc::unbounded_channel();
         let end = CancellationToken::new();
         let ears = Arc::new(Ears::new(servers.clone(), keys.clone(), sender, end.clone()));

@@ -1,7 +1,10 @@
 //! Where Redis is: what an operator writes as its URL.
 
 use super::LogError;
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, io::tcp::TcpSettings};
+use redis::{
+    Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
+    io::tcp::TcpSettings,
+};
 
 /// Where the servers are found.
 ///
@@ -23,6 +26,8 @@ pub(super) struct Login {
     scheme: &'static str,
     /// `user:password@`, as it is in the URL, or nothing.
     credentials: String,
+    /// Certificates of an authority.
+    authority: Option<Vec<u8>>,
 }
 
 impl Login {
@@ -32,13 +37,14 @@ impl Login {
     }
 
     fn to(&self, place: &str) -> Result<ConnectionInfo, LogError> {
-        connection(&format!("{}://{}{place}", self.scheme, self.credentials))
+        let url = format!("{}://{}{place}", self.scheme, self.credentials);
+        connection(&url, self.authority.as_ref())
     }
 }
 
 impl Target {
     /// Errors never repeat the URL: a password may be in it.
-    pub(super) fn parse(url: &str) -> Result<Self, LogError> {
+    pub(super) fn parse(url: &str, authority: Option<Vec<u8>>) -> Result<Self, LogError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| unfit("its URL has no scheme"))?;
         let (scheme, kind) = scheme.split_once('+').unwrap_or((scheme, "single"));
         let scheme = match scheme {
@@ -51,7 +57,12 @@ impl Target {
             None => ("", rest),
         };
         let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let login = Login { scheme, credentials: credentials.to_owned() };
+        if authority.is_some() && scheme != "rediss" {
+            return Err(unfit(
+                "there is an authority for its certificate, and its URL is without TLS",
+            ));
+        }
+        let login = Login { scheme, credentials: credentials.to_owned(), authority };
         let each = |login: &Login| -> Result<Vec<_>, _> {
             hosts.split(',').map(|host| login.to(host)).collect()
         };
@@ -60,7 +71,7 @@ impl Target {
             "cluster" => Ok(Self::Cluster { seeds: each(&login)?, login }),
             "sentinel" if path.is_empty() => Err(unfit("its URL names no master")),
             "sentinel" => {
-                let sentinels = each(&Login { scheme, credentials: String::new() })?;
+                let sentinels = each(&Login { credentials: String::new(), ..login.clone() })?;
                 Ok(Self::Sentinel { sentinels, name: path.to_owned(), login })
             }
             _ => Err(unfit("behind the + of its URL is neither sentinel nor cluster")),
@@ -73,8 +84,15 @@ fn unfit(why: &str) -> LogError {
 }
 
 /// With the newer protocol, by which a server speaks of itself: wake-ups, and that it goes.
-fn connection(url: &str) -> Result<ConnectionInfo, LogError> {
-    let info = url.into_connection_info().map_err(|_| unfit("its URL cannot be understood"))?;
+fn connection(url: &str, authority: Option<&Vec<u8>>) -> Result<ConnectionInfo, LogError> {
+    let mut info = url.into_connection_info().map_err(|_| unfit("its URL cannot be understood"))?;
+    if authority.is_some() {
+        let certificates = TlsCertificates { client_tls: None, root_cert: authority.cloned() };
+        let client = Client::build_with_tls(info, certificates);
+        let unread =
+            |_| unfit("the certificates of its authority cannot be read (--redis-ca-file)");
+        info = client.map_err(unread)?.get_connection_info().clone();
+    }
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     let tcp = TcpSettings::default().set_nodelay(true);
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp))
@@ -90,16 +108,20 @@ mod tests {
 
     #[test]
     fn urls_are_understood() {
-        let Ok(Target::Single(info)) = Target::parse("rediss://me:p%40ss@h:1/3") else { panic!() };
+        let Ok(Target::Single(info)) = Target::parse("rediss://me:p%40ss@h:1/3", None) else {
+            panic!()
+        };
         assert_eq!(info.addr().to_string(), "h:1");
         assert_eq!(info.redis_settings().password(), Some("p@ss"));
         assert_eq!(info.redis_settings().db(), 3);
         let url = "redis+cluster://:secret@a:1,[::1]:2";
-        let Ok(Target::Cluster { seeds, login }) = Target::parse(url) else { panic!() };
+        let Ok(Target::Cluster { seeds, login }) = Target::parse(url, None) else { panic!() };
         assert_eq!(addresses(&seeds), ["a:1", "::1:2"]);
         assert_eq!(login.at("::2", 3).unwrap().redis_settings().password(), Some("secret"));
         let url = "redis+sentinel://u:p@a:1,b:2/main";
-        let Ok(Target::Sentinel { sentinels, name, .. }) = Target::parse(url) else { panic!() };
+        let Ok(Target::Sentinel { sentinels, name, .. }) = Target::parse(url, None) else {
+            panic!()
+        };
         assert_eq!(
             (addresses(&sentinels), name.as_str()),
             (vec!["a:1".into(), "b:2".into()], "main")
@@ -110,7 +132,7 @@ mod tests {
     #[test]
     fn errors_tell_no_password() {
         for url in ["x://u:geheim@h", "redis+x://u:geheim@h", "redis://u:geheim@h:nine", "geheim"] {
-            let error = Target::parse(url).err().expect("no URL of ours").to_string();
+            let error = Target::parse(url, None).err().expect("no URL of ours").to_string();
             assert!(!error.contains("geheim"), "{error}");
         }
     }
