@@ -58,7 +58,12 @@ fn start() -> anyhow::Result<ExitCode> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(config).await?;
+    // It may wait for a database or for Redis, and nobody should have to kill it then.
+    let server = tokio::select! {
+        server = Server::start(config) => server?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let url = format!("{}://{}", config.tls.scheme(), server.address());
     let header = if config.auth.is_open() { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
     let token = if config.auth.keys.is_set() {

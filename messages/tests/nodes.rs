@@ -162,3 +162,13 @@ async fn redis_may_want_a_password_and_have_a_certificate_of_ones_own() {
         }
     }
 }
+
+/// Redis is away when a node starts, and the node is told to stop.
+#[tokio::test]
+async fn a_node_that_waits_for_redis_can_be_stopped() {
+    let nobody = std::net::TcpListener::bind("127.0.0.2:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    let setup = Setup::nodes(&format!("redis://127.0.0.1:{port}")).await;
+    let exit = setup.node("a").stop_while_starting("Redis does not answer yet").await;
+    assert!(exit.status.success(), "{exit:?}");
+}

@@ -152,6 +152,15 @@ impl Setup {
         assert!(soon("the server gives up", address).await.is_err(), "the server has come up");
         process.exit().await
     }
+
+    /// Starts a server, and tells it to stop when it has written `words`, before it has come up.
+    pub async fn stop_while_starting(&self, words: &str) -> Exit {
+        let (mut process, address) = Process::spawn(self.command());
+        eventually(words, async || process.output().contains(words).then_some(())).await;
+        process.signal("TERM");
+        assert!(soon("the server ends", address).await.is_err(), "the server has come up");
+        process.exit().await
+    }
 }
 
 /// A server at work. Dropped, it is killed, and tells what it logged if the test has failed.
