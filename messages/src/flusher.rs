@@ -155,6 +155,7 @@ impl Flusher {
         let now_us = self.commits.stats().now_us();
         let mark = self.commits.published();
         let mut dirty = self.commits.take_dirty();
+        self.commits.stats().taken.set(dirty.len() as u64);
         // An earlier life of a name leaves the store before the next one enters it. Whenever a new
         // life is on the list, the end of the earlier one is visible. And a stream enters before
         // those that branch off from it, which began later.
@@ -166,6 +167,7 @@ impl Flusher {
         let result = self.write_all(&mut waiting).await;
         self.resynced = std::mem::replace(&mut self.uncertain, result.is_err());
         self.commits.push_dirty(waiting.into_iter().map(|waiting| waiting.channel));
+        self.commits.stats().taken.set(0);
         result?;
         self.commits.stored(mark);
         self.commits.stats().stored(now_us);

@@ -60,6 +60,15 @@ impl Level {
     }
 }
 
+/// Connections.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Those that are there, and requests on those that carry several.
+    pub open: Arc<Level>,
+    /// Those for which there was no place.
+    pub refused: Count,
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
@@ -173,7 +182,7 @@ pub struct Pipeline {
     pub row_records: Count,
     /// See [`Pipeline::rows`].
     pub row_bytes: Count,
-    /// Names that a node of several has taken to flush.
+    /// Streams, or names of several nodes, that the flusher has taken and not brought to the database yet.
     pub taken: Count,
     /// Microseconds since the last time that nothing was waiting for the flusher; see [`Pipeline::lag`].
     stored_us: Count,

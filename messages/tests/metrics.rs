@@ -5,6 +5,7 @@ mod common;
 use bytes::Bytes;
 use common::{Answer, Setup, TestServer, eventually, protocol::at, redis, request};
 use http::Method;
+use sqlx::{Connection, SqliteConnection};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Every number of a scrape by its name with its labels.
@@ -57,8 +58,8 @@ async fn work_is_counted() {
     let numbers = eventually("everything is in the database", stored).await;
     let is = |name: &str, value: f64| assert_eq!(numbers[name], value, "{name}");
     is("messages_appends_total", 9.0);
-    is("messages_append_records_total", 9.0);
-    is("messages_append_bytes_total", 45.0);
+    is("messages_append_records_total", 10.0);
+    is("messages_append_bytes_total", 50.0);
     is("messages_append_refusals_total", 1.0);
     is(r#"messages_requests_total{kind="append",class="2xx"}"#, 9.0);
     is(r#"messages_requests_total{kind="append",class="4xx"}"#, 2.0);
@@ -104,6 +105,44 @@ async fn readers_are_counted_while_they_are_there() {
     drop((plain, events));
     let gone = async || ((readers("http").await, readers("sse").await) == (0.0, 0.0)).then_some(());
     eventually("nobody is there", gone).await;
+}
+
+/// Otherwise no alert would ever stay for long enough.
+#[tokio::test]
+async fn a_database_that_hangs_is_seen_every_time() {
+    let setup = Setup::new().await.with(&["--flush-interval-ms", "20"]);
+    let server = setup.start().await;
+    server.create("s", "text/plain", "x").await;
+    let url = setup.url();
+    let mut other = SqliteConnection::connect(&url).await.expect("the database");
+    // It waits for its turn by itself.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("the lock of the database");
+    server.append("s", "text/plain", "y").await;
+    for _ in 0..50 {
+        let numbers = scrape(&server).await;
+        assert!(numbers["messages_flush_lag_seconds"] > 0.0);
+        assert!(numbers["messages_unstored_streams"] > 0.0);
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await.expect("an end");
+    let done = async || (scrape(&server).await["messages_flush_lag_seconds"] == 0.0).then_some(());
+    eventually("the database has everything", done).await;
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_counted() {
+    let server = Setup::new().await.with(&["--connections-max", "2"]).start().await;
+    server.create("s", "text/plain", "x").await;
+    let reader = server.read("/?id=s").await;
+    let other = server.read("/?id=s").await;
+    let refused = server.get("/healthz").await;
+    refused.problem(503, "too_many_connections");
+    drop(other);
+    let count = async || {
+        let answer = server.get("/metrics").await;
+        (answer.status == 200).then(|| parse(&answer)["messages_connections_refused_total"])
+    };
+    assert!(eventually("a place", count).await >= 1.0);
+    drop(reader);
 }
 
 #[tokio::test]

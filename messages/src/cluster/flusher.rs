@@ -111,6 +111,7 @@ impl NodeFlusher {
             }
         }
         let found = self.taken.len() > before;
+        self.shared.stats().taken.set(self.taken.len() as u64);
         let names: Vec<StreamName> = self.taken.keys().cloned().collect();
         for names in names.chunks(LOAD_NAMES_MAX) {
             let parts = self.plan(names).await?;

@@ -40,7 +40,7 @@ use crate::{
     cluster::{Answerer, Forward, Nodes},
     config::Config,
     production::Productions,
-    stats::Level,
+    stats::Doors,
     stream::Streams,
     subscription::Desk,
 };
@@ -126,9 +126,9 @@ pub struct Parts {
 }
 
 impl App {
-    /// Counts the connections that are open.
+    /// Counts connections.
     #[must_use]
-    pub fn connections(&self) -> Arc<Level> {
+    pub fn connections(&self) -> Arc<Doors> {
         self.traffic.connections.clone()
     }
 

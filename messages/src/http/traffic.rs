@@ -2,7 +2,7 @@
 //! name that somebody chose: there are always as many numbers.
 
 use super::problem::Code;
-use crate::stats::{Count, Held, Level, Spread};
+use crate::stats::{Count, Doors, Held, Level, Spread};
 use axum::{
     http::{Method, StatusCode},
     response::Response,
@@ -72,8 +72,8 @@ pub(super) struct Traffic {
     times: [Spread; KINDS.len()],
     problems: Mutex<BTreeMap<&'static str, u64>>,
     readers: [Arc<Level>; TRANSPORTS.len()],
-    /// Connections that are open.
-    pub connections: Arc<Level>,
+    /// Connections.
+    pub connections: Arc<Doors>,
     /// Sockets that are open.
     pub sockets: Arc<Level>,
 }

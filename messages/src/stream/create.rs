@@ -290,11 +290,13 @@ impl Streams {
         let source = origin.as_ref().map(|(source, _)| source.clone());
         let Birth { channel, create, append, state } = self.birth(new, origin, old)?;
         let tail = state.tail;
+        let content = append.as_ref().map(|append| append.chunk.clone());
         if let Some(shared) = &self.shared {
             let birth = Birth { channel, create, append, state };
             return match shared.begin(birth, old.cloned()).await? {
                 shared::Begun::Found(_) => Err(StreamError::Replaced),
                 shared::Begun::New(channel, tail) => {
+                    self.count_content(content);
                     if let Some(old) = old {
                         shared.release_sources(old).await?;
                     }
@@ -322,6 +324,7 @@ impl Streams {
             }
         };
         room.keep();
+        self.count_content(content);
         let Some(old) = old else {
             return Ok(Begun { channel, tail, ticket });
         };
@@ -336,6 +339,15 @@ impl Streams {
 }
 
 impl Streams {
+    /// What a stream begins with is content like all other.
+    fn count_content(&self, content: Option<Chunk>) {
+        let stats = self.commits.stats();
+        content.iter().for_each(|chunk| {
+            stats.records.add(chunk.records());
+            stats.bytes.add(chunk.body.len() as u64);
+        });
+    }
+
     /// The life that is to begin, as far as it can be known without looking at others.
     fn birth(
         &self,

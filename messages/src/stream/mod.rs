@@ -397,10 +397,7 @@ impl Streams {
     /// How many streams wait for the flusher; of several nodes, for this one.
     #[must_use]
     pub fn unstored(&self) -> usize {
-        match &self.shared {
-            Some(shared) => shared.stats().taken.get() as usize,
-            None => self.commits.unstored(),
-        }
+        self.commits.stats().taken.get() as usize + self.commits.unstored()
     }
 
     /// Bytes that the store does not have yet, and how many these may be.

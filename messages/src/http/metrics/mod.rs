@@ -152,7 +152,11 @@ impl Scrape {
             }
             Ok(())
         })?;
-        page.level(("connections", "Connections that are open"), traffic.connections.get() as f64)?;
+        let doors = &traffic.connections;
+        let what = ("connections", "Connections that are open, and requests on those of HTTP/2");
+        page.level(what, doors.open.get() as f64)?;
+        let what = ("connections_refused", "Connections for which there was no place");
+        page.count(what, doors.refused.get())?;
         page.level(("sockets", "WebSockets that are open"), traffic.sockets.get() as f64)
     }
 

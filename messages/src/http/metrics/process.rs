@@ -13,11 +13,13 @@ pub(super) fn write(page: &mut Page<'_>, uptime: Duration) -> fmt::Result {
         number.encode_info(&Labels(&[("version", env!("CARGO_PKG_VERSION"))]))
     })?;
     page.level(("uptime_seconds", "Since the start"), uptime.as_secs_f64())?;
-    if let Some((cpu_secs, resident_bytes)) = stat() {
+    if let Some(cpu_secs) = read("/proc/self/stat", cpu_secs) {
         let what = ("cpu_seconds", "CPU that the process has used");
         page.begin(what, None, MetricType::Counter, |mut number| {
             number.encode_counter::<Labels<'_>, f64, f64>(&cpu_secs, None)
         })?;
+    }
+    if let Some(resident_bytes) = read("/proc/self/status", resident_bytes) {
         page.level(("resident_memory_bytes", "Memory of the process"), resident_bytes)?;
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
@@ -26,17 +28,20 @@ pub(super) fn write(page: &mut Page<'_>, uptime: Duration) -> fmt::Result {
     Ok(())
 }
 
-/// Seconds of CPU and bytes of memory.
-fn stat() -> Option<(f64, f64)> {
-    parse(&fs::read_to_string("/proc/self/stat").ok()?)
+fn read(file: &str, number: fn(&str) -> Option<f64>) -> Option<f64> {
+    number(&fs::read_to_string(file).ok()?)
 }
 
-fn parse(stat: &str) -> Option<(f64, f64)> {
+fn cpu_secs(stat: &str) -> Option<f64> {
     // The second field is the name of the program, in parentheses, with whatever is in it.
     let behind: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let field = |place: usize| behind.get(place - 3)?.parse::<f64>().ok();
-    let (user, system, pages) = (field(14)?, field(15)?, field(24)?);
-    Some(((user + system) / TICKS_PER_SEC, pages * 4096.0))
+    Some((field(14)? + field(15)?) / TICKS_PER_SEC)
+}
+
+fn resident_bytes(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? * 1024.0)
 }
 
 #[cfg(test)]
@@ -44,11 +49,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_a_process_is_understood() {
-        let line =
-            "7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 100 1000 25 18446744";
-        assert_eq!(parse(line), Some((2.0, 102_400.0)));
-        assert_eq!(parse("7 (short) S"), None);
-        assert!(stat().is_some_and(|(_, resident_bytes)| resident_bytes > 1e6), "of this process");
+    fn what_the_system_says_of_a_process_is_understood() {
+        assert_eq!(cpu_secs("7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 0 0 20"), Some(2.0));
+        assert_eq!(cpu_secs("7 (short) S"), None);
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    100 kB\n"), Some(102_400.0));
+        assert!(read("/proc/self/status", resident_bytes).is_some_and(|bytes| bytes > 1e6));
+        assert!(read("/proc/self/stat", cpu_secs).is_some());
     }
 }

@@ -9,7 +9,7 @@ use super::{HttpService, problem::Problem};
 use crate::{
     config::Config,
     limits::RETRY_AFTER_SECS,
-    stats::{Held, Level},
+    stats::{Doors, Held},
     tls::Tls,
 };
 use axum::http::StatusCode;
@@ -78,17 +78,21 @@ struct House {
     connections: TaskTracker,
     stop: CancellationToken,
     cut_off: CancellationToken,
-    open: Arc<Level>,
+    doors: Arc<Doors>,
 }
 
 impl House {
     /// A place for one more; `None` when there is none.
     fn lease(&self) -> Option<Lease> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.doors.refused.one();
+            return None;
+        };
         Some(Lease {
             stop: self.stop.clone(),
             cut_off: self.cut_off.clone(),
-            _place: Arc::new(self.places.clone().try_acquire_owned().ok()?),
-            _held: Arc::new(self.open.hold()),
+            _place: Arc::new(place),
+            _held: Arc::new(self.doors.open.hold()),
             _counted: self.connections.token(),
             _open: None,
         })
@@ -108,13 +112,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `service` until `stop`, and then until every connection has ended. Those that are there are
-/// counted as `open`. Dropping it cuts off what is left.
+/// Serves `service` until `stop`, and then until every connection has ended. Connections are
+/// counted at the `doors`. Dropping it cuts off what is left.
 pub async fn serve(
     listener: TcpListener,
     service: impl HttpService,
     serving: Serving,
-    open: Arc<Level>,
+    doors: Arc<Doors>,
     stop: CancellationToken,
 ) {
     let too_many = answer(&too_many());
@@ -124,7 +128,7 @@ pub async fn serve(
         connections: TaskTracker::new(),
         stop: stop.clone(),
         cut_off: CancellationToken::new(),
-        open,
+        doors,
     });
     let _guard = house.cut_off.clone().drop_guard();
     loop {
