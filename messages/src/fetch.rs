@@ -146,7 +146,7 @@ impl Fetcher {
 }
 
 /// An error with what caused it: the first alone says little.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -4,8 +4,9 @@ use super::{
     exit::{Exit, Failure},
     retry::Outage,
 };
-use crate::limits::{
-    CLI_ANSWER_MS_MAX, CLI_CONNECT_MS_MAX, CLI_DOCUMENT_BYTES_MAX, CLI_SILENCE_MS_MAX,
+use crate::{
+    fetch::causes,
+    limits::{CLI_ANSWER_MS_MAX, CLI_CONNECT_MS_MAX, CLI_DOCUMENT_BYTES_MAX, CLI_SILENCE_MS_MAX},
 };
 use anyhow::Context;
 use bytes::Bytes;
@@ -285,17 +286,6 @@ async fn problem(response: Response<Incoming>) -> (bool, Failure) {
         S::GATEWAY_TIMEOUT,
     ];
     (passing.contains(&status), Failure::new(exit, text))
-}
-
-/// An error with what caused it: the first alone says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -106,7 +106,6 @@ pub struct Parts {
     services: Services,
     traffic: Traffic,
     address: SocketAddr,
-    began: Instant,
     /// How URLs of this server begin.
     scheme: &'static str,
     producer_idle: Duration,
@@ -145,7 +144,6 @@ impl App {
             services,
             traffic: Traffic::default(),
             address,
-            began: Instant::now(),
             scheme: config.tls.scheme(),
             producer_idle: Duration::from_secs(config.producer_idle_secs),
             long_poll: Duration::from_secs(config.long_poll_secs),

@@ -36,8 +36,8 @@ pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<R
         id: app.start,
         address: app.address.to_string(),
         is_self: true,
-        version: Some(env!("CARGO_PKG_VERSION")),
-        uptime_secs: Some(app.began.elapsed().as_secs()),
+        version: Some(crate::VERSION),
+        uptime_secs: Some(app.streams.stats().uptime().as_secs()),
     };
     let mut others = app.nodes.as_ref().map(|nodes| nodes.alive()).unwrap_or_default();
     others.retain(|node| node.start != app.start);

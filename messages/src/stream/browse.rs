@@ -95,7 +95,10 @@ impl Streams {
     }
 
     /// On several nodes, what is in memory is that of all: better to look where all of it will be.
-    async fn gather(&self) -> Result<(), StreamError> {
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub(super) async fn gather(&self) -> Result<(), StreamError> {
         let Some(shared) = &self.shared else { return Ok(()) };
         let most = Duration::from_millis(TABLES_WAIT_MS_MAX);
         let stored = timeout(most, shared.all_stored(Scope::Streams, true)).await;

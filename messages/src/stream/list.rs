@@ -3,13 +3,10 @@
 use super::{StreamError, Streams};
 use crate::{
     channel::{Channel, Status},
-    limits::TABLES_WAIT_MS_MAX,
     model::{StreamId, StreamName},
-    shared_log::Scope,
     store::StreamEntry,
 };
-use std::{collections::BTreeMap, time::Duration};
-use tokio::time::timeout;
+use std::collections::BTreeMap;
 
 /// A stream of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +31,7 @@ impl Streams {
         after: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<Listed>, StreamError> {
-        if let Some(shared) = &self.shared {
-            // What is in memory is that of all nodes: better to look where all of it will be.
-            let most = Duration::from_millis(TABLES_WAIT_MS_MAX);
-            let stored = timeout(most, shared.all_stored(Scope::Streams, true)).await;
-            stored.map_err(|_| StreamError::StoreUnavailable)?;
-        }
+        self.gather().await?;
         let (mut found, mut after) = (Vec::new(), after.cloned());
         loop {
             // Memory first: what leaves it meanwhile is in the store then.

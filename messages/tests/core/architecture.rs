@@ -10,8 +10,8 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     (
         "cli",
         &[
-            "http", "config", "health", "auth", "store", "journal", "clock", "lock", "model",
-            "limits",
+            "http", "config", "health", "fetch", "auth", "store", "journal", "clock", "lock",
+            "model", "limits",
         ],
         &[
             "base64",

@@ -10,7 +10,7 @@ const TICKS_PER_SEC: f64 = 100.0;
 pub(super) fn write(page: &mut Page<'_>, uptime: Duration) -> fmt::Result {
     let what = ("build", "The version that runs");
     page.begin(what, None, MetricType::Info, |mut number| {
-        number.encode_info(&Labels(&[("version", env!("CARGO_PKG_VERSION"))]))
+        number.encode_info(&Labels(&[("version", crate::VERSION)]))
     })?;
     page.level(("uptime_seconds", "Since the start"), uptime.as_secs_f64())?;
     if let Some(cpu_secs) = read("/proc/self/stat", cpu_secs) {

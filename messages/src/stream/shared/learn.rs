@@ -274,7 +274,8 @@ impl Shared {
             if standing.version == before {
                 self.take_stored(name, standing, head).await?;
             }
-            if standing.version == before {
+            // Nothing further is to be had; and what is further back would only lead here again.
+            if standing.version <= before {
                 return Ok(false);
             }
         }
