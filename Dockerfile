@@ -25,6 +25,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # The program, the C library, and nothing else: no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/usr /usr
+COPY LICENSE-APACHE LICENSE-MIT THIRD_PARTY_LICENSES.md /usr/share/doc/messages/
 COPY --from=build --chown=10001:10001 /out/data /data
 USER 10001:10001
 WORKDIR /data

@@ -145,12 +145,16 @@ impl Fetcher {
     }
 }
 
-/// An error with what caused it: the first alone says little.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+/// An error with what caused it: the first alone says little. Some errors end with their cause; nothing is
+/// said twice.
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
         cause = error.source();
     }
     text
@@ -159,6 +163,16 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let sql = crate::store::StoreError::from(sqlx::Error::Io(refused()));
+        let error = anyhow::Error::from(sql).context("cannot look");
+        let told = causes(error.as_ref());
+        assert_eq!(told.matches("connection refused").count(), 1, "{told}");
+        assert!(told.starts_with("cannot look: the database: "), "{told}");
+    }
 
     #[test]
     fn only_this_machine_may_do_without_tls() {

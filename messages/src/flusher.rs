@@ -12,6 +12,7 @@ use crate::{
     model::{Chunk, Flush, Offset, StreamId},
     stats::Pipeline,
     store::{Store, StoreError},
+    traces::Traces,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -36,6 +37,7 @@ pub struct Flusher {
     budget: Budget,
     memory: Arc<WindowMemory>,
     projection: Option<Arc<dyn Project>>,
+    traces: Option<Arc<Traces>>,
     /// The outcome of the last write is unknown.
     uncertain: bool,
     /// The store was asked what it has before the last write.
@@ -77,6 +79,7 @@ impl Flusher {
             budget,
             memory,
             projection: None,
+            traces: None,
             uncertain: false,
             resynced: false,
             merges: Vec::new(),
@@ -87,6 +90,13 @@ impl Flusher {
     #[must_use]
     pub fn projecting(mut self, projection: Arc<dyn Project>) -> Self {
         self.projection = Some(projection);
+        self
+    }
+
+    /// With a span for each transaction.
+    #[must_use]
+    pub fn traced(mut self, traces: Option<Arc<Traces>>) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -155,7 +165,7 @@ impl Flusher {
         let now_us = self.commits.stats().now_us();
         let mark = self.commits.published();
         let mut dirty = self.commits.take_dirty();
-        self.commits.stats().taken.set(dirty.len() as u64);
+        self.commits.stats().taken.set(dirty.len());
         // An earlier life of a name leaves the store before the next one enters it. Whenever a new
         // life is on the list, the end of the earlier one is visible. And a stream enters before
         // those that branch off from it, which began later.
@@ -214,7 +224,11 @@ impl Flusher {
 
     async fn write(&self, flushes: &[Flush]) -> Result<(), StoreError> {
         let (stats, begun) = (self.commits.stats(), Instant::now());
+        let mut span = self.traces.as_ref().and_then(|traces| traces.flush(flushes.len()));
         let written = self.store.flush(flushes).await;
+        if let (Some(span), Err(_)) = (&mut span, &written) {
+            span.failed("store");
+        }
         count(stats, flushes, begun, written.is_ok());
         written
     }

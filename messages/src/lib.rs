@@ -57,6 +57,7 @@ pub mod store;
 pub mod stream;
 pub mod subscription;
 pub mod tls;
+pub mod traces;
 pub mod webhook;
 
 /// Which build this is: its version, and the commit that it was made from where that is known.

@@ -4,6 +4,7 @@ use anyhow::Context;
 use messages::{
     cli::{self, Cli, Command},
     config::{Config, LogFormat},
+    fetch::causes,
     server::Server,
 };
 use std::{
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // The causes on one line, and never a backtrace: this is for operators.
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -31,6 +32,10 @@ fn main() -> ExitCode {
 fn start() -> anyhow::Result<ExitCode> {
     // It sets variables, which is only sound before there are threads.
     match dotenvy::dotenv() {
+        // What is in it are secrets.
+        Err(dotenvy::Error::LineParse(_, byte)) => {
+            anyhow::bail!("cannot read .env: byte {} of a line is not as in NAME=VALUE", byte + 1)
+        }
         Err(error) if !error.not_found() => anyhow::bail!("cannot read .env: {error}"),
         _ => {}
     }
@@ -42,7 +47,7 @@ fn start() -> anyhow::Result<ExitCode> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(is_coloured(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR")));
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -92,5 +97,21 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => {
             anyhow::bail!("interrupted again; the next start brings into the database what is missing")
         }
+    }
+}
+
+/// Whether lines of log have colours: for people, who may not want them (no-color.org).
+fn is_coloured(is_terminal: bool, no_color: Option<std::ffi::OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_coloured;
+
+    #[test]
+    fn colours_are_for_people_who_want_them() {
+        assert!(is_coloured(true, None) && is_coloured(true, Some("".into())));
+        assert!(!is_coloured(true, Some("1".into())) && !is_coloured(false, None));
     }
 }

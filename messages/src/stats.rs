@@ -5,14 +5,34 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+/// Into so many lanes threads are spread. Threads that add to the same number at the same time take its
+/// line of memory from each other, which costs more than everything else about counting.
+const LANES: usize = 8;
+
+/// Numbers of one lane only: no other is in this line of memory.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Lane(AtomicU64);
+
+impl Lane {
+    /// That of this thread.
+    fn mine() -> usize {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static MINE: usize = THREADS.fetch_add(1, Relaxed) % LANES;
+        }
+        MINE.with(|mine| *mine)
+    }
+}
+
 /// How often something has happened, or how much of it.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Count([Lane; LANES]);
 
 impl Count {
     /// Once more.
@@ -22,18 +42,13 @@ impl Count {
 
     /// So much more.
     pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Relaxed);
-    }
-
-    /// Takes the place of what was said before, for what is known as a whole.
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
+        self.0[Lane::mine()].0.fetch_add(more, Relaxed);
     }
 
     /// All of it.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.iter().map(|lane| lane.0.load(Relaxed)).sum()
     }
 }
 
@@ -51,6 +66,16 @@ impl Level {
     pub fn hold(self: &Arc<Self>) -> Held {
         self.0.fetch_add(1, Relaxed);
         Held(self.clone())
+    }
+
+    /// Takes the place of what was said before, for what is known as a whole.
+    pub fn set(&self, count: usize) {
+        self.0.store(i64::try_from(count).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// So many more, or less.
+    pub fn add(&self, more: i64) {
+        self.0.fetch_add(more, Relaxed);
     }
 
     /// How many there are.
@@ -88,8 +113,9 @@ const SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
 #[derive(Debug)]
 pub struct Spread {
     bounds: &'static [u64],
-    /// What a value of one is, in the unit that is shown.
-    unit: f64,
+    /// How many of what is added make one of what is shown. Divided by it, ends of ranges come out as
+    /// one would write them.
+    per_unit: f64,
     ranges: Vec<Count>,
     beyond: Count,
     sum: Count,
@@ -107,15 +133,15 @@ pub struct Spreading {
 }
 
 impl Spread {
-    fn new(bounds: &'static [u64], unit: f64) -> Self {
+    fn new(bounds: &'static [u64], per_unit: f64) -> Self {
         let ranges = bounds.iter().map(|_| Count::default()).collect();
-        Self { bounds, unit, ranges, beyond: Count::default(), sum: Count::default() }
+        Self { bounds, per_unit, ranges, beyond: Count::default(), sum: Count::default() }
     }
 
     /// Of times.
     #[must_use]
     pub fn of_times() -> Self {
-        Self::new(TIMES_US, 1e-6)
+        Self::new(TIMES_US, 1e6)
     }
 
     /// Of how many came together.
@@ -141,14 +167,53 @@ impl Spread {
     pub fn get(&self) -> Spreading {
         let counted = self.bounds.iter().zip(&self.ranges);
         let mut ranges: Vec<(f64, u64)> =
-            counted.map(|(end, count)| (*end as f64 * self.unit, count.get())).collect();
-        ranges.push((f64::MAX, self.beyond.get()));
+            counted.map(|(end, count)| (*end as f64 / self.per_unit, count.get())).collect();
+        ranges.push((f64::INFINITY, self.beyond.get()));
         let count = ranges.iter().map(|(_, count)| count).sum();
-        Spreading { sum: self.sum.get() as f64 * self.unit, count, ranges }
+        Spreading { sum: self.sum.get() as f64 / self.per_unit, count, ranges }
     }
 }
 
-/// From an append to the database.
+/// What subscriptions have told others of changes.
+#[derive(Debug)]
+pub struct Wakes {
+    /// Calls of webhooks that were answered well.
+    pub delivered: Count,
+    /// Calls that were answered with another status.
+    pub refused: Count,
+    /// Calls that were not answered.
+    pub unanswered: Count,
+    /// Calls that were not made, for the sake of safety.
+    pub rejected: Count,
+    /// How long an answer takes.
+    pub times: Spread,
+    /// Calls that are on their way, or wait for their turn.
+    pub calling: Arc<Level>,
+    /// Wake events that were written, and those that could not be.
+    pub events: Count,
+    /// See [`Wakes::events`].
+    pub event_errors: Count,
+    /// Wakes that were sent again, of both kinds.
+    pub retries: Count,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self {
+            delivered: Count::default(),
+            refused: Count::default(),
+            unanswered: Count::default(),
+            rejected: Count::default(),
+            times: Spread::of_times(),
+            calling: Arc::default(),
+            events: Count::default(),
+            event_errors: Count::default(),
+            retries: Count::default(),
+        }
+    }
+}
+
+/// From an append to the database, and to whoever is told.
 #[derive(Debug)]
 pub struct Pipeline {
     /// Appends that were taken, their records and bytes; those that had happened before, and those that
@@ -183,9 +248,9 @@ pub struct Pipeline {
     /// See [`Pipeline::rows`].
     pub row_bytes: Count,
     /// Streams, or names of several nodes, that the flusher has taken and not brought to the database yet.
-    pub taken: Count,
+    pub taken: Level,
     /// Microseconds since the last time that nothing was waiting for the flusher; see [`Pipeline::lag`].
-    stored_us: Count,
+    stored_us: AtomicU64,
     /// Pieces of content that readers took, and their bytes.
     pub deliveries: Count,
     /// See [`Pipeline::deliveries`].
@@ -194,6 +259,16 @@ pub struct Pipeline {
     pub pages: Spread,
     /// Pages that could not be read.
     pub page_errors: Count,
+    /// Readers whose last bytes came from the database, and how far these were from the end of their streams.
+    pub behind: Level,
+    /// See [`Pipeline::behind`].
+    pub behind_bytes: Level,
+    /// What subscriptions did.
+    pub wakes: Wakes,
+    /// Messages that were sent to conversations, and those that had been sent before.
+    pub messages: Count,
+    /// See [`Pipeline::messages`].
+    pub message_duplicates: Count,
     began: tokio::time::Instant,
 }
 
@@ -215,12 +290,17 @@ impl Default for Pipeline {
             rows: Count::default(),
             row_records: Count::default(),
             row_bytes: Count::default(),
-            taken: Count::default(),
-            stored_us: Count::default(),
+            taken: Level::default(),
+            stored_us: AtomicU64::default(),
             deliveries: Count::default(),
             delivered_bytes: Count::default(),
             pages: Spread::of_times(),
             page_errors: Count::default(),
+            behind: Level::default(),
+            behind_bytes: Level::default(),
+            wakes: Wakes::default(),
+            messages: Count::default(),
+            message_duplicates: Count::default(),
             began: tokio::time::Instant::now(),
         }
     }
@@ -235,14 +315,14 @@ impl Pipeline {
 
     /// Everything from before `now_us` is in the database.
     pub fn stored(&self, now_us: u64) {
-        self.stored_us.set(now_us);
+        self.stored_us.store(now_us, Relaxed);
     }
 
     /// How long ago everything was in the database that there was. It says how old what is not there
     /// can be, if there is anything.
     #[must_use]
     pub fn lag(&self) -> Duration {
-        Duration::from_micros(self.now_us().saturating_sub(self.stored_us.get()))
+        Duration::from_micros(self.now_us().saturating_sub(self.stored_us.load(Relaxed)))
     }
 
     /// Since the start.
@@ -265,10 +345,21 @@ mod tests {
         let Spreading { sum, count, ranges } = spread.get();
         assert_eq!((sum, count), (5_010.0, 5));
         assert_eq!(ranges[..3], [(1.0, 1), (2.0, 1), (4.0, 2)]);
-        assert_eq!(ranges.last(), Some(&(f64::MAX, 1)));
+        assert_eq!(ranges.last(), Some(&(f64::INFINITY, 1)));
         let times = Spread::of_times();
         times.time(Duration::from_millis(3));
         assert!((times.get().sum - 0.003).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_threads_add_is_all_there() {
+        let count = Count::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 * LANES {
+                scope.spawn(|| (0..1_000).for_each(|_| count.one()));
+            }
+        });
+        assert_eq!(count.get(), 2_000 * LANES as u64);
     }
 
     #[test]

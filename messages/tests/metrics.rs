@@ -3,10 +3,17 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Answer, Setup, TestServer, eventually, protocol::at, redis, request};
+use common::{
+    Answer, Setup, TestServer, eventually, protocol::at, redis, request, webhook::Webhook,
+};
 use http::Method;
+use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// Every number of a scrape by its name with its labels.
 async fn scrape(server: &TestServer) -> BTreeMap<String, f64> {
@@ -15,12 +22,14 @@ async fn scrape(server: &TestServer) -> BTreeMap<String, f64> {
     parse(&answer)
 }
 
-/// Reads the text as strictly as it is specified: every number belongs to a family that was said
-/// before, with its help and type, and the end is marked.
+/// Reads the text as strictly as its format is specified: every number belongs to a family that was said
+/// before, with its help and type; and only OpenMetrics marks the end.
 fn parse(answer: &Answer) -> BTreeMap<String, f64> {
     let text = answer.text();
     let (mut families, mut numbers) = (BTreeMap::new(), BTreeMap::new());
-    let body = text.strip_suffix("# EOF\n").expect("an end");
+    let is_open = answer.header("content-type").starts_with("application/openmetrics-text;");
+    let body = if is_open { text.strip_suffix("# EOF\n").expect("an end") } else { text };
+    assert!(body.ends_with('\n') && !body.contains("# EOF"));
     for line in body.lines() {
         if let Some(said) = line.strip_prefix("# ") {
             let words: Vec<&str> = said.splitn(3, ' ').collect();
@@ -31,13 +40,27 @@ fn parse(answer: &Answer) -> BTreeMap<String, f64> {
         }
         let (name, value) = line.rsplit_once(' ').expect("a number");
         let bare = name.split('{').next().expect("a name");
-        let endings = ["_total", "_bucket", "_sum", "_count", "_info", ""];
+        let open_endings = ["_total", "_info", "_bucket", "_sum", "_count", ""];
+        // In the older format a family of counters is called as they are.
+        let endings = &open_endings[if is_open { 0 } else { 2 }..];
         let family = endings.iter().find_map(|ending| families.get(bare.strip_suffix(ending)?));
         let said = family.unwrap_or_else(|| panic!("{line} has no family"));
         assert!(said.iter().any(|word| word == "HELP") && said.iter().any(|word| word == "TYPE"));
         let before = numbers.insert(name.to_owned(), value.parse().expect("a number"));
         assert!(before.is_none(), "{name} is there twice");
     }
+    for (name, count) in &numbers {
+        // The last range has no end: without it Prometheus knows no quantiles.
+        if let Some((family, rest)) = name.split_once("_bucket{")
+            && let Some(labels) = rest.split_once(r#"le="+Inf""#).map(|(_, labels)| labels)
+        {
+            let labels = labels.strip_prefix(',').map_or(String::new(), |it| format!("{{{it}"));
+            assert_eq!(numbers.get(&format!("{family}_count{labels}")), Some(count), "{name}");
+        }
+    }
+    let endless = numbers.keys().filter(|name| name.contains(r#"le="+Inf""#)).count();
+    let histograms = numbers.keys().filter(|name| name.contains("_count")).count();
+    assert_eq!(endless, histograms, "histograms that end");
     numbers
 }
 
@@ -50,6 +73,7 @@ async fn work_is_counted() {
     }
     server.ask(Method::POST, "none", &[("content-type", "text/plain")], "x").await;
     server.ask(Method::POST, "s", &[("content-type", "image/png")], "x").await;
+    assert_eq!(server.get("/v1/stream/__ds/subscriptions/none").await.status, 404);
     assert_eq!(server.get(&at("s", "")).await.text().len(), 50);
     let stored = async || {
         let numbers = scrape(&server).await;
@@ -67,6 +91,7 @@ async fn work_is_counted() {
     is(r#"messages_request_duration_seconds_count{kind="append"}"#, 11.0);
     is(r#"messages_problems_total{code="stream_not_found"}"#, 1.0);
     is(r#"messages_problems_total{code="content_type_mismatch"}"#, 1.0);
+    is(r#"messages_problems_total{code="SUBSCRIPTION_NOT_FOUND"}"#, 1.0);
     is("messages_delivered_bytes_total", 50.0);
     is("messages_flush_bytes_total", 50.0);
     is("messages_unstored_streams", 0.0);
@@ -90,6 +115,140 @@ async fn work_is_counted() {
     ] {
         assert!(numbers[above] > 0.0, "{above}");
     }
+}
+
+#[tokio::test]
+async fn a_scraper_gets_the_format_that_it_asks_for() {
+    let server = Setup::new().await.start().await;
+    server.create("s", "text/plain", "x").await;
+    let get = async |accept: &str| {
+        let headers = [("accept", accept)];
+        server.send(request(Method::GET, "/metrics", &headers, Bytes::new())).await
+    };
+    let open = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    let plain = get("*/*").await;
+    let type_of = |answer: &Answer| answer.header("content-type").to_owned();
+    assert_eq!(type_of(&open), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(type_of(&plain), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(plain.header("vary").contains("accept"), "{plain:?}");
+    assert!(open.text().contains("# TYPE messages_appends counter\n"));
+    assert!(plain.text().contains("# TYPE messages_appends_total counter\n"));
+    assert!(!plain.text().contains("# UNIT"));
+    let names = |answer| parse(answer).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(&open), names(&plain));
+}
+
+/// All who work with a database, a disk, other servers or keys say what comes of it.
+#[tokio::test]
+async fn work_beside_streams_is_counted() {
+    let setup = Setup::new().await.env("AUTH_SECRET", "a secret of more than 32 bytes, for tests");
+    let server = setup.start().await;
+    let made = setup.run(&["token", "--sub", "all", "--read", "*", "--write", "*"]);
+    let token = format!("Bearer {}", String::from_utf8(made.stdout).expect("text").trim());
+    let ask = async |method: Method, target: &str, body: &'static str| {
+        let headers = [("authorization", &*token), ("content-type", "application/json")];
+        server.send(request(method, target, &headers, Bytes::from_static(body.as_bytes()))).await
+    };
+    server.get("/metrics").await.problem(401, "missing_token");
+    let bad = [("authorization", "Bearer none")];
+    let bad = server.send(request(Method::GET, "/metrics", &bad, Bytes::new())).await;
+    bad.problem(401, "invalid_token");
+    server.get("/?id=s&ticket=none").await.problem(401, "invalid_ticket");
+    server.get("/?id=s&token=x").await.problem(400, "token_in_url");
+    assert_eq!(ask(Method::POST, "/v1/auth/ticket", "").await.status, 200);
+    assert_eq!(
+        ask(Method::POST, "/conversations", r#"{"name":"c","participants":["bob"]}"#).await.status,
+        200
+    );
+    for _ in 0..2 {
+        let sent = ask(Method::POST, "/conversations/c/messages", r#"{"text":"hi","txn":"1"}"#);
+        assert!(sent.await.status.is_success());
+    }
+    assert_eq!(ask(Method::PUT, &at("s", ""), "[1]").await.status, 201);
+    let numbers = parse(&ask(Method::GET, "/metrics", "").await);
+    for (name, value) in [
+        (r#"messages_auth_failures_total{reason="missing"}"#, 1.0),
+        (r#"messages_auth_failures_total{reason="invalid"}"#, 1.0),
+        (r#"messages_auth_failures_total{reason="bad_ticket"}"#, 1.0),
+        (r#"messages_auth_failures_total{reason="token_in_url"}"#, 1.0),
+        (r#"messages_auth_failures_total{reason="expired"}"#, 0.0),
+        ("messages_tickets_total", 1.0),
+        ("messages_tickets_refused_total", 0.0),
+        ("messages_chat_sends_total", 1.0),
+        ("messages_chat_duplicates_total", 1.0),
+        ("messages_subscriptions", 0.0),
+        ("messages_readers_behind", 0.0),
+    ] {
+        assert_eq!(numbers[name], value, "{name}");
+    }
+    for above in [
+        "messages_journal_segments",
+        "messages_journal_disk_bytes",
+        "messages_sql_readers",
+        "messages_sql_readers_max",
+        "messages_sql_wait_seconds_count",
+    ] {
+        assert!(numbers[above] > 0.0, "{above}");
+    }
+}
+
+#[tokio::test]
+async fn wakes_are_counted() {
+    let server = Setup::new().await.start().await;
+    let mut hook = Webhook::start().await;
+    hook.answer(500, &[], "");
+    hook.answer(200, &[], r#"{"done":true}"#);
+    let body = json!({ "type": "webhook", "pattern": "jobs/*", "webhook": { "url": hook.url() } });
+    let target = "/v1/stream/__ds/subscriptions/w";
+    let json = [("content-type", "application/json")];
+    let body = Bytes::from(body.to_string());
+    assert_eq!(server.send(request(Method::PUT, target, &json, body)).await.status, 201);
+    server.create("jobs/1", "text/plain", "x").await;
+    hook.call().await;
+    hook.call().await;
+    let done = async || {
+        let numbers = scrape(&server).await;
+        let is_done = numbers["messages_subscriptions_pending"] == 0.0
+            && numbers["messages_webhooks_calling"] == 0.0;
+        is_done.then_some(numbers)
+    };
+    let numbers = eventually("the wake is delivered", done).await;
+    for (name, value) in [
+        (r#"messages_webhook_calls_total{outcome="refused"}"#, 1.0),
+        (r#"messages_webhook_calls_total{outcome="delivered"}"#, 1.0),
+        (r#"messages_webhook_calls_total{outcome="unanswered"}"#, 0.0),
+        ("messages_webhook_seconds_count", 2.0),
+        ("messages_wake_retries_total", 1.0),
+        ("messages_subscriptions", 1.0),
+        ("messages_subscriptions_failing", 0.0),
+    ] {
+        assert_eq!(numbers[name], value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_memory_is_seen() {
+    let flags = ["--window-bytes-max", "0", "--flush-interval-ms", "20"];
+    let server = Setup::new().await.with(&flags).start().await;
+    let length = 24 << 20;
+    assert!(server.put("/?id=s", vec![b'x'; length]).await.status.is_success());
+    let stored = async || (scrape(&server).await["messages_unstored_streams"] == 0.0).then_some(());
+    eventually("the database has everything", stored).await;
+    // It takes nothing: what it is sent fills the buffers in between.
+    let reader = server.read("/?id=s").await;
+    let behind = async || {
+        let numbers = scrape(&server).await;
+        let bytes = numbers["messages_readers_behind_bytes"];
+        (numbers["messages_readers_behind"] == 1.0 && bytes > 0.0).then_some(bytes)
+    };
+    assert!(eventually("it is seen", behind).await <= length as f64);
+    drop(reader);
+    let gone = async || {
+        let numbers = scrape(&server).await;
+        let left = ["messages_readers_behind", "messages_readers_behind_bytes"];
+        left.iter().all(|name| numbers[*name] == 0.0).then_some(())
+    };
+    eventually("it is gone", gone).await;
 }
 
 #[tokio::test]
@@ -132,8 +291,13 @@ async fn a_database_that_hangs_is_seen_every_time() {
 async fn who_finds_no_place_is_counted() {
     let server = Setup::new().await.with(&["--connections-max", "2"]).start().await;
     server.create("s", "text/plain", "x").await;
-    let reader = server.read("/?id=s").await;
-    let other = server.read("/?id=s").await;
+    // The connection of whoever came before may still be on its way out.
+    let read = async || {
+        let reader = server.read("/?id=s").await;
+        (reader.status == 200).then_some(reader)
+    };
+    let reader = eventually("a place", read).await;
+    let other = eventually("a second place", read).await;
     let refused = server.get("/healthz").await;
     refused.problem(503, "too_many_connections");
     drop(other);
@@ -177,6 +341,32 @@ async fn several_nodes_tell_of_their_log() {
     }
 }
 
+/// Whichever node is asked, and whichever answers.
+#[tokio::test]
+async fn what_another_node_refuses_is_counted_once() {
+    let setup = Setup::nodes(&redis::single()).await;
+    let nodes = [setup.node("a").start().await, setup.node("b").start().await];
+    let target = "/v1/stream/__ds/subscriptions/none";
+    for node in &nodes {
+        let known = async || (node.get(target).await.status == 404).then_some(());
+        eventually("somebody works on subscriptions", known).await;
+    }
+    let count = async || {
+        let mut sum = 0.0;
+        for node in &nodes {
+            let numbers = scrape(node).await;
+            let name = r#"messages_problems_total{code="SUBSCRIPTION_NOT_FOUND"}"#;
+            sum += numbers.get(name).copied().unwrap_or_default();
+        }
+        sum
+    };
+    let before = count().await;
+    for node in &nodes {
+        assert_eq!(node.get(target).await.status, 404);
+    }
+    assert_eq!(count().await - before, 2.0);
+}
+
 #[tokio::test]
 async fn numbers_are_not_for_everybody() {
     let setup = Setup::new().await.env("AUTH_SECRET", "a secret of more than 32 bytes, for tests");
@@ -196,12 +386,31 @@ async fn numbers_are_not_for_everybody() {
     assert!(parse(&get("__metrics").await).len() > 100);
 }
 
+/// Whoever is woken by an alert finds what to do, and nothing is told of alerts that there are not.
+#[test]
+fn every_alert_says_what_to_do() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect(file);
+    let (alerts, docs) = (read("docker/alerts.yml"), read("docs/operations.md"));
+    let named: BTreeSet<&str> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let (_, table) = docs.split_once("| alert | what it means |").expect("the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let first = rows.filter_map(|row| row.split('|').nth(1));
+    let told: BTreeSet<&str> = first.flat_map(|names| names.split(',')).map(str::trim).collect();
+    assert!(named.len() > 10);
+    assert_eq!(named, told);
+}
+
 /// Numbers that people are shown elsewhere are there.
 #[tokio::test]
 async fn whatever_is_named_in_dashboards_alerts_and_docs_is_there() {
-    let nodes = Setup::nodes(&redis::single()).await.start().await;
+    let nodes = Setup::nodes(&redis::single()).await;
+    let nodes = nodes.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").start().await;
     nodes.get("/whatever").await;
-    let numbers = scrape(&nodes).await;
+    let mut numbers = scrape(&nodes).await;
+    // Nodes have no journal, and one at a time works on subscriptions.
+    numbers.extend(scrape(&Setup::new().await.start().await).await);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for file in ["docker/grafana.json", "docker/alerts.yml", "docs/operations.md"] {
         let text = fs::read_to_string(root.join(file)).expect(file);
@@ -230,7 +439,17 @@ async fn a_request_keeps_its_name() {
     assert_eq!(get("from-a-proxy.7").await.header("x-request-id"), "from-a-proxy.7");
     let long = "x".repeat(129);
     for bad in ["", "two words", &long] {
-        assert_eq!(get(bad).await.header("x-request-id").len(), 32, "one of ours");
+        let answer = get(bad).await;
+        assert_eq!(answer.header("x-request-id").len(), 32, "one of ours");
+        assert_eq!(answer.json()["request_id"], answer.header("x-request-id"));
+    }
+    let headers = [("x-request-id", "of-a-head")];
+    for target in ["/?id=none", "/whatever"] {
+        let head = server.send(request(Method::HEAD, target, &headers, Bytes::new())).await;
+        let body = server.send(request(Method::GET, target, &headers, Bytes::new())).await;
+        assert_eq!(body.json()["request_id"], "of-a-head");
+        let length = body.body.len().to_string();
+        assert_eq!((head.header("content-length"), head.text()), (&*length, ""), "{target}");
     }
     let mut server = server;
     server.terminate();

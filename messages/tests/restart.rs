@@ -391,6 +391,10 @@ async fn the_settings_come_from_the_environment_and_from_a_file_too() {
     std::fs::write(setup.home().join(".env"), "DURABILITY=never\n").expect("a file");
     let exit = setup.start_in_vain().await;
     assert!(exit.output.contains("never"), "{}", exit.output);
+    std::fs::write(setup.home().join(".env"), "AUTH_SECRET=very secret\n").expect("a file");
+    let exit = setup.start_in_vain().await;
+    assert!(exit.output.contains("cannot read .env"), "{}", exit.output);
+    assert!(!exit.output.contains("secret"), "{}", exit.output);
 }
 
 #[tokio::test]

@@ -391,7 +391,7 @@ async fn what_is_not_there_or_makes_no_sense_is_refused() {
         (Method::POST, "/subscriptions/a", "GET, HEAD, PUT, DELETE"),
         (Method::GET, "/subscriptions/a/claim", "POST"),
         (Method::PUT, "/subscriptions/a/streams/x", "DELETE"),
-        (Method::POST, "/jwks.json", "GET"),
+        (Method::POST, "/jwks.json", "GET, HEAD"),
     ] {
         let answer = ask(&server, method, path, &nothing, "").await;
         refused(&answer, 405, "METHOD_NOT_ALLOWED");

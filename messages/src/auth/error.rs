@@ -1,7 +1,10 @@
 //! Why somebody may not do what was asked for.
 
 use super::{Access, NoRandomness};
-use crate::model::{Pattern, StreamName};
+use crate::{
+    model::{Pattern, StreamName},
+    stats::Count,
+};
 use std::borrow::Cow;
 
 /// Why a request is refused before it is looked at. Never contains a token.
@@ -58,7 +61,61 @@ pub enum AuthError {
     Random(#[from] NoRandomness),
 }
 
+/// How often somebody was not let in, by the reason.
+#[derive(Debug)]
+pub struct Refusals([(&'static str, Count); REASONS.len()]);
+
+/// See [`AuthError::reason`].
+const REASONS: [&str; 8] = [
+    "missing",
+    "invalid",
+    "expired",
+    "url_expired",
+    "bad_signature",
+    "bad_ticket",
+    "token_in_url",
+    "unavailable",
+];
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(REASONS.map(|reason| (reason, Count::default())))
+    }
+}
+
+impl Refusals {
+    /// All reasons, each with how often it was one.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(reason, count)| (*reason, count.get()))
+    }
+
+    pub(super) fn count(&self, error: &AuthError) {
+        let reason = error.reason();
+        if let Some((_, count)) = self.0.iter().find(|(known, _)| Some(*known) == reason) {
+            count.one();
+        }
+    }
+}
+
 impl AuthError {
+    /// Why somebody is not known; `None` where they are, and may not do something.
+    fn reason(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Missing => "missing",
+            Self::Invalid(_) => "invalid",
+            Self::Expired => "expired",
+            Self::LinkExpired => "url_expired",
+            Self::BadLink => "bad_signature",
+            Self::BadTicket => "bad_ticket",
+            Self::TokenInUrl => "token_in_url",
+            Self::TicketsAway | Self::Random(_) => "unavailable",
+            Self::Forbidden { .. }
+            | Self::ForbiddenPattern { .. }
+            | Self::NeedsToken
+            | Self::TooManyTickets => return None,
+        })
+    }
+
     pub(super) fn invalid(why: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(why.into())
     }

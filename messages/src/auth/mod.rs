@@ -21,7 +21,7 @@ mod url_key;
 
 pub use common::{Away, Common};
 pub use crypto::NoRandomness;
-pub use error::AuthError;
+pub use error::{AuthError, Refusals};
 pub use issue::{IssueError, Issuer, Order};
 pub use jwks::JwksError;
 pub use keys::KeysError;
@@ -36,6 +36,7 @@ use crate::{
     fetch::FetchError,
     limits::{SIGNED_URL_SECS_MAX, TICKET_TTL_SECS},
     model::StreamName,
+    stats::Count,
 };
 use jwks::{Jwks, Source};
 use keys::Expected;
@@ -67,6 +68,18 @@ pub struct Auth {
     links: Links,
     clock: Arc<dyn Clock>,
     refresh: Duration,
+    stats: AuthStats,
+}
+
+/// Who was let in, and who was not.
+#[derive(Debug, Default)]
+pub struct AuthStats {
+    /// Who was not.
+    pub refusals: Refusals,
+    /// Tickets that were handed out.
+    pub tickets: Count,
+    /// Tickets that were asked for in vain.
+    pub tickets_refused: Count,
 }
 
 /// Where the key for signed URLs comes from.
@@ -177,7 +190,8 @@ impl Auth {
         let refresh = Duration::from_secs(options.auth_jwks_refresh_secs);
         let anonymous = Arc::new(Principal::anonymous());
         let tickets = Tickets::Here(OwnTickets::default());
-        Ok(Self { anonymous, tokens, tickets, url_key, links, clock, refresh })
+        let stats = AuthStats::default();
+        Ok(Self { anonymous, tokens, tickets, url_key, links, clock, refresh, stats })
     }
 
     /// On a server that shares nothing. What must outlive the process is in `data_dir`.
@@ -236,14 +250,27 @@ impl Auth {
         credential: Credential<'_>,
     ) -> Result<Arc<Principal>, AuthError> {
         let Some(tokens) = &self.tokens else { return Ok(self.anonymous.clone()) };
-        match credential {
+        let principal = match credential {
             Credential::None => Err(AuthError::Missing),
             Credential::Token(token) => tokens.check(token).await,
             Credential::Ticket(ticket) => self.tickets.redeem(ticket).await,
             Credential::Signed(signed) => {
-                Ok(Arc::new(self.links.open(signed, self.clock.now_ms())?))
+                self.links.open(signed, self.clock.now_ms()).map(Arc::new)
             }
-        }
+        };
+        principal.map_err(|error| self.refused(error))
+    }
+
+    /// Counts that somebody is not let in.
+    pub fn refused(&self, why: AuthError) -> AuthError {
+        self.stats.refusals.count(&why);
+        why
+    }
+
+    /// How often what has happened.
+    #[must_use]
+    pub fn stats(&self) -> &AuthStats {
+        &self.stats
     }
 
     /// A ticket for `principal`: whoever shows it first within seconds is they, until their token
@@ -252,9 +279,13 @@ impl Auth {
     /// # Errors
     /// They have too many, or are no person; or there is nowhere to keep it now.
     pub async fn ticket(&self, principal: Arc<Principal>) -> Result<Ticket, AuthError> {
-        principal.user()?;
-        let ticket = self.tickets.issue(principal).await?;
-        Ok(Ticket { ticket, expires_in: TICKET_TTL_SECS })
+        let issued = match principal.user().map(drop) {
+            Ok(()) => self.tickets.issue(principal).await.map_err(AuthError::from),
+            Err(error) => Err(error),
+        };
+        let count = if issued.is_ok() { &self.stats.tickets } else { &self.stats.tickets_refused };
+        count.one();
+        Ok(Ticket { ticket: issued?, expires_in: TICKET_TTL_SECS })
     }
 
     /// Lets anybody read `stream` for `secs` seconds, but not longer than `principal` may.

@@ -151,9 +151,12 @@ impl Chat {
     pub async fn sent(&self, begun: Begun) -> Result<Sent, ChatError> {
         let earlier = begun.earlier.clone();
         let done = self.done(begun).await?;
+        let stats = self.streams.stats();
         if let Some(message) = earlier {
+            stats.message_duplicates.one();
             return Ok(Sent { message: *message, duplicate: true });
         }
+        stats.messages.one();
         let sent = done.events.last();
         let message = sent.and_then(|(event, end)| MessageView::sent(event, Some(*end)));
         message.map(|message| Sent { message, duplicate: false }).ok_or(ChatError::NoMessage)

@@ -31,7 +31,7 @@ impl Chat {
     ) -> Result<Vec<PersonView>, ChatError> {
         let conversation = self.conversation(name).await?;
         conversation.member(user)?;
-        let mut people = PersonView::all(&conversation.live().state, standing);
+        let mut people = PersonView::all(&conversation.live().state, standing, self.clock.now_ms());
         // Without holding up anybody.
         people.sort_unstable_by(|one, other| one.participant.cmp(&other.participant));
         self.streams.settled().await?;
@@ -49,7 +49,8 @@ impl Chat {
     ) -> Result<Option<PersonView>, ChatError> {
         let conversation = self.conversation(name).await?;
         let live = conversation.live();
-        Ok(live.state.people.get(user).map(|person| PersonView::of(user, person)))
+        let now_ms = self.clock.now_ms();
+        Ok(live.state.people.get(user).map(|person| PersonView::of(user, person, now_ms)))
     }
 
     /// `user` has got, or read, everything up to `position`, or everything there is. Waits until that

@@ -274,28 +274,29 @@ pub struct PersonView {
 }
 
 impl PersonView {
-    /// Of somebody.
+    /// Of somebody, at `now_ms`: who was muted until before is not.
     #[must_use]
-    pub fn of(user: &Arc<str>, person: &Person) -> Self {
+    pub fn of(user: &Arc<str>, person: &Person, now_ms: u64) -> Self {
+        let muted_until = person.muted_until.filter(|until| *until > now_ms);
         Self {
             participant: user.clone(),
             role: person.role,
             state: person.standing.as_str(),
             since: person.since,
-            muted: person.muted_until.is_some(),
-            muted_until: person.muted_until.filter(|until| *until < FOREVER_MS),
+            muted: muted_until.is_some(),
+            muted_until: muted_until.filter(|until| *until < FOREVER_MS),
             banned_until: person.banned_until,
         }
     }
 
     /// Of `state`, those who are `standing` to it, in no order.
     #[must_use]
-    pub fn all(state: &State, standing: Standing) -> Vec<Self> {
+    pub fn all(state: &State, standing: Standing, now_ms: u64) -> Vec<Self> {
         state
             .people
             .iter()
             .filter(|(_, person)| person.standing == standing)
-            .map(|(user, person)| Self::of(user, person))
+            .map(|(user, person)| Self::of(user, person, now_ms))
             .collect()
     }
 }

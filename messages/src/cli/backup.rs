@@ -3,17 +3,18 @@
 use super::{
     data::DataOptions,
     exit::{Exit, Failure},
+    part::{Part, or_stopped},
 };
 use crate::{
     journal::JournalCopy,
     limits::{BACKUP_ATTEMPTS_MAX, BACKUP_LOOK_MS},
-    store::copy_into,
+    store::{self, copy_into},
 };
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{DirBuilder, File},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -50,21 +51,20 @@ impl BackupOptions {
                  last flush; for all of it stop the server first",
             ));
         }
-        if self.dir.exists() {
-            let text = format!("{} is there already", self.dir.display());
+        if let Some(file) = store::file_of(&url).filter(|file| !file.exists()) {
+            let text = format!("there is no database {}", file.display());
+            return Err(Failure::new(Exit::NotFound, text));
+        }
+        // A slash at its end, as shells complete names, is no part of the name.
+        let dir: PathBuf = self.dir.components().collect();
+        if dir.exists() {
+            let text = format!("{} is there already", dir.display());
             return Err(Failure::new(Exit::Conflict, text));
         }
-        // Under its name there is all of it or nothing.
-        let mut part = self.dir.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let copied = self.copy(&url, &part).await;
-        if copied.is_err() {
-            let _ = fs::remove_dir_all(&part);
-        }
-        let outcome = copied?;
-        fs::rename(&part, &self.dir)?;
-        let parent = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let part = Part::of(dir.clone());
+        let outcome = or_stopped(self.copy(&url, &part)).await?;
+        part.finish()?;
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         if self.json {
             let line = serde_json::to_string(&outcome).map_err(io::Error::from)?;
@@ -73,14 +73,14 @@ impl BackupOptions {
         Ok(())
     }
 
-    async fn copy(&self, url: &str, part: &Path) -> Result<Outcome, Failure> {
+    async fn copy(&self, url: &str, part: &Part) -> Result<Outcome, Failure> {
         for _ in 0..BACKUP_ATTEMPTS_MAX {
-            if part.exists() {
-                fs::remove_dir_all(part)?;
-            }
+            part.clear();
+            let path = part.path();
             // Content and keys are in it.
-            DirBuilder::new().mode(0o700).create(part)?;
-            if let Some(outcome) = self.attempt(url, part).await? {
+            let made = DirBuilder::new().mode(0o700).create(path);
+            made.map_err(|error| Failure::from(error).of(path.display()))?;
+            if let Some(outcome) = self.attempt(url, path).await? {
                 return Ok(outcome);
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     journal::{Flaw, Inspection, inspect, set_aside},
     lock::{FileLock, LockError},
     model::{Change, Delete, Offset, StreamId},
-    store::{Audit, Fault},
+    store::{self, Audit, Fault},
 };
 use anyhow::Context;
 use clap::Args;
@@ -89,12 +89,12 @@ impl CheckOptions {
     /// Nobody else may work on the data.
     fn locks(&self, url: &str) -> Result<Vec<FileLock>, Failure> {
         let mut files = vec![self.data.data_dir.join("lock")];
-        if let Some(file) = url.strip_prefix("sqlite:") {
-            let file = file.trim_start_matches("//").split('?').next().unwrap_or_default();
-            if !std::path::Path::new(file).exists() {
-                return Err(Failure::new(Exit::NotFound, format!("there is no database {file}")));
+        if let Some(file) = store::file_of(url) {
+            if !file.exists() {
+                let text = format!("there is no database {}", file.display());
+                return Err(Failure::new(Exit::NotFound, text));
             }
-            files.push(PathBuf::from(format!("{file}.lock")));
+            files.push(PathBuf::from(format!("{}.lock", file.display())));
         }
         // Of a database elsewhere there may be no directory here.
         files.retain(|file| file.parent().is_some_and(std::path::Path::is_dir));

@@ -96,7 +96,9 @@ pub(super) struct Client {
 
 /// The path of a stream.
 pub(super) fn stream_path(name: &str) -> String {
-    format!("/v1/stream/{}", utf8_percent_encode(name, NAME))
+    // A proxy may take dots between slashes for a way to another stream.
+    let has_dots = name.split('/').any(|part| matches!(part, "." | ".."));
+    format!("/v1/stream/{}", utf8_percent_encode(name, if has_dots { PATH } else { NAME }))
 }
 
 /// A text as the value of a parameter.
@@ -108,6 +110,12 @@ impl ServerOptions {
     /// A client with that much patience.
     pub(super) fn client(&self, patience: Duration) -> Result<Client, Failure> {
         let base = self.url.trim_end_matches('/').to_owned();
+        // It would be shown with everything that goes wrong, and no server is told of it.
+        if base.contains('@') {
+            let text = "--url has a name or a password in it, which is nowhere asked for; \
+                        the token is shown with MESSAGES_TOKEN or --token-file";
+            return Err(Failure::usage(text));
+        }
         let known = |uri: http::Uri| {
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
         };
@@ -186,7 +194,13 @@ impl Client {
         let most = Duration::from_millis(CLI_ANSWER_MS_MAX);
         match timeout(most, self.pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failed(format!("{}: {}", self.base, causes(&error)))),
+            Ok(Err(error)) => {
+                let hint = match error.is_connect() {
+                    true => "; is a server there? --url or MESSAGES_URL says which one to ask",
+                    false => "",
+                };
+                Err(failed(format!("{}: {}{hint}", self.base, causes(&error))))
+            }
             Err(_) => Err(failed(format!("{}: no answer within {most:?}", self.base))),
         }
     }
@@ -295,6 +309,7 @@ mod tests {
     #[test]
     fn names_keep_their_slashes_and_nothing_else() {
         assert_eq!(stream_path("a b/ü?#%/c.d"), "/v1/stream/a%20b/%C3%BC%3F%23%25/c.d");
+        assert_eq!(stream_path("a/../b"), "/v1/stream/a%2F..%2Fb");
         assert_eq!(parameter("a/b&c").to_string(), "a%2Fb%26c");
     }
 }

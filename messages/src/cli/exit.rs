@@ -1,5 +1,6 @@
 //! How a command ends, for people and for scripts.
 
+use crate::fetch::causes;
 use std::{
     fmt::{self, Display},
     io::{self, Write},
@@ -63,7 +64,7 @@ impl From<io::Error> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(Exit::Failed, format!("{error:#}"))
+        Self::new(Exit::Failed, causes(error.as_ref()))
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     client::{Client, ServerOptions},
     exit::{Exit, Failure, note},
     ls::{Listed, Pages},
+    part::{Part, or_stopped},
     reader::{Broken, From, Reader, Sink},
     retry::RetryOptions,
     transfer::{Head, Line, Tally, VERSION, encode, progress},
@@ -64,14 +65,18 @@ impl ExportOptions {
             export(&client, &self.prefix, BufWriter::new(io::stdout())).await?;
             return Ok(());
         };
-        // Under its name there is all of it or nothing.
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).map_err(|error| Failure::from(error).of(part.display()))?;
-        let outcome = export(&client, &self.prefix, BufWriter::new(&file)).await?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)?;
+        // Nothing takes the place of a device or a pipe.
+        let is_file = path.metadata().map_or(true, |found| found.is_file());
+        // Of a link, that of what it leads to.
+        let part = is_file.then(|| Part::of(path.canonicalize().unwrap_or(path.clone())));
+        let path = part.as_ref().map_or(path.as_path(), Part::path);
+        let file = File::create(path).map_err(|error| Failure::from(error).of(path.display()))?;
+        let work = export(&client, &self.prefix, BufWriter::new(&file));
+        let outcome = or_stopped(work).await?;
+        if let Some(part) = part {
+            file.sync_all()?;
+            part.finish()?;
+        }
         if self.json { outcome.print() } else { Ok(()) }
     }
 }

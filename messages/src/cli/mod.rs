@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod ls;
 mod manual;
+mod part;
 mod push;
 mod reader;
 mod retry;

@@ -12,6 +12,7 @@ use crate::{
     shared_log::{Scope, Work},
     store::{NodeStore, Store, StoreError},
     stream::{Planned, Shared},
+    traces::Traces,
 };
 use futures::future::join_all;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ pub struct NodeFlusher {
     store: Arc<dyn Store>,
     nodes: Arc<dyn NodeStore>,
     projection: Option<Arc<dyn Project>>,
+    traces: Option<Arc<Traces>>,
     /// Taken, and not done.
     taken: HashMap<StreamName, Taken>,
     is_failing: bool,
@@ -52,13 +54,20 @@ impl NodeFlusher {
     #[must_use]
     pub fn new(shared: Arc<Shared>, store: Arc<dyn Store>, nodes: Arc<dyn NodeStore>) -> Self {
         let taken = HashMap::new();
-        Self { shared, store, nodes, projection: None, taken, is_failing: false }
+        Self { shared, store, nodes, projection: None, traces: None, taken, is_failing: false }
     }
 
     /// With tables beside the streams.
     #[must_use]
     pub fn projecting(mut self, projection: Arc<dyn Project>) -> Self {
         self.projection = Some(projection);
+        self
+    }
+
+    /// With a span for each transaction.
+    #[must_use]
+    pub fn traced(mut self, traces: Option<Arc<Traces>>) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -83,7 +92,7 @@ impl NodeFlusher {
         let now_us = self.shared.stats().now_us();
         let flushed = self.try_flush().await;
         let stats = self.shared.stats();
-        stats.taken.set(self.taken.len() as u64);
+        stats.taken.set(self.taken.len());
         if self.taken.is_empty() {
             stats.stored(now_us);
         }
@@ -111,7 +120,7 @@ impl NodeFlusher {
             }
         }
         let found = self.taken.len() > before;
-        self.shared.stats().taken.set(self.taken.len() as u64);
+        self.shared.stats().taken.set(self.taken.len());
         let names: Vec<StreamName> = self.taken.keys().cloned().collect();
         for names in names.chunks(LOAD_NAMES_MAX) {
             let parts = self.plan(names).await?;
@@ -200,7 +209,11 @@ impl NodeFlusher {
         }
         flushes.sort_by_key(|flush| (!flush.remove, flush.stream.id));
         let begun = Instant::now();
+        let mut span = self.traces.as_ref().and_then(|traces| traces.flush(flushes.len()));
         let written = self.nodes.flush_until(&flushes, until_ms).await;
+        if let (Some(span), Err(_)) = (&mut span, &written) {
+            span.failed("store");
+        }
         count(self.shared.stats(), &flushes, begun, written.is_ok());
         written
     }

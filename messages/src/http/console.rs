@@ -4,22 +4,19 @@
 //! The page holds what strangers have written, so a browser is told to run and load nothing but these
 //! files, and to connect to nobody but this server.
 
-use super::{App, problem::Problem, protocol::is_known, read};
+use super::{App, embedded, problem::Problem, read};
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    response::Response,
 };
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// What goes with every file.
-const HEADERS: [(HeaderName, &str); 5] = [
-    // Always the newest, which costs an answer without a body when nothing has changed.
-    (header::CACHE_CONTROL, "no-cache"),
+const HEADERS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -91,15 +88,9 @@ pub(super) async fn file(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let file = FILES.iter().find(|file| file.path == path).ok_or_else(Problem::not_found)?;
-    let etag = file.etag();
-    let mut response = if is_known(&headers, &etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, file.content_type())], file.body).into_response()
-    };
+    let mut response = embedded::answer(&headers, file.content_type(), file.body);
     let answer = response.headers_mut();
     answer.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    answer.extend(HeaderValue::try_from(etag).map(|etag| (header::ETAG, etag)));
     if path == PAGE {
         answer.insert(header::VARY, HeaderValue::from_static("accept"));
     }
@@ -126,12 +117,6 @@ impl File {
             Some("svg") => "image/svg+xml",
             _ => "text/javascript; charset=utf-8",
         }
-    }
-
-    fn etag(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.body.hash(&mut hasher);
-        format!("\"{:016x}\"", hasher.finish())
     }
 }
 
@@ -177,7 +162,7 @@ mod tests {
 
     #[test]
     fn tags_tell_files_apart() {
-        let tags: BTreeSet<String> = FILES.iter().map(File::etag).collect();
+        let tags: BTreeSet<String> = FILES.iter().map(|file| embedded::etag(file.body)).collect();
         assert_eq!(tags.len(), FILES.len());
     }
 }

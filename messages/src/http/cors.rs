@@ -3,6 +3,7 @@
 use super::{
     problem::{PRODUCER_EPOCH, STREAM_CLOSED, STREAM_CLOSED_REASON, STREAM_NEXT_OFFSET},
     protocol::EXPOSED,
+    request_id::REQUEST_ID,
 };
 use crate::config::Config;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
@@ -11,6 +12,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 /// A browser need not ask again for this long.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// What a page may do: all that there is.
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// Who may come from where.
 pub(super) struct Cors {
@@ -92,11 +97,11 @@ impl Origins {
             Self::Some(list) => AllowOrigin::list(list.iter().cloned()),
         };
         let own = [STREAM_NEXT_OFFSET, STREAM_CLOSED, STREAM_CLOSED_REASON, PRODUCER_EPOCH];
-        let common = [header::ETAG, header::LOCATION, header::RETRY_AFTER];
+        let common = [header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID];
         let exposed: Vec<HeaderName> = own.into_iter().chain(common).chain(EXPOSED).collect();
         CorsLayer::new()
             .allow_origin(origin)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+            .allow_methods(METHODS)
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(ExposeHeaders::list(exposed))
             .max_age(MAX_AGE)

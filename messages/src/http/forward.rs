@@ -2,7 +2,10 @@
 //! asks, and that node looks at all of it itself: it need not believe whoever can write into the shared
 //! log. This node looks before, too, so that nobody fills that log who may not ask at all.
 
-use super::{App, Routes, problem::Problem};
+use super::{
+    App, Routes,
+    problem::{Problem, adopt},
+};
 use crate::cluster::Forward;
 use axum::{
     body::Body,
@@ -111,8 +114,9 @@ pub(super) async fn forward(
 
 fn response(answer: Bytes) -> Option<Response> {
     let (Answered { status, headers: texts }, body) = split(answer)?;
-    let mut response = (StatusCode::from_u16(status).ok()?, body).into_response();
+    let mut response = (StatusCode::from_u16(status).ok()?, body.clone()).into_response();
     *response.headers_mut() = headers(texts)?;
+    adopt(&mut response, &body);
     Some(response)
 }
 
@@ -123,6 +127,8 @@ pub(super) async fn answer(routes: &Routes, words: Bytes) -> Bytes {
         None => Problem::bad_request("bad_request", "another node speaks in another way")
             .into_response(),
     };
+    // The node that passes this on has only its words, and nobody's words become names of numbers.
+    routes.app.traffic.refused(&response);
     let (parts, body) = response.into_parts();
     let head = Answered { status: parts.status.as_u16(), headers: texts(&parts.headers) };
     // Bodies of these answers are whole from the beginning.

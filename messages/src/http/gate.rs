@@ -2,7 +2,7 @@
 
 use super::{credentials, problem::Problem};
 use crate::{
-    auth::{Auth, AuthError, Credential, Principal, Signed, Ticket},
+    auth::{Auth, AuthError, AuthStats, Credential, Principal, Signed, Ticket},
     model::StreamName,
     quota::{Place, Quotas},
     stats::Held,
@@ -35,7 +35,7 @@ impl Gate {
         // Nothing is looked at where nothing is asked for.
         let credential = match self.auth.is_open() {
             true => Credential::None,
-            false => credentials::credential(headers, uri)?,
+            false => credentials::credential(headers, uri).map_err(|why| self.auth.refused(why))?,
         };
         self.enter(credential).await
     }
@@ -45,9 +45,16 @@ impl Gate {
     pub(super) async fn bearer(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
         let credential = match self.auth.is_open() {
             true => Credential::None,
-            false => credentials::bearer(headers)?.map_or(Credential::None, Credential::Token),
+            false => credentials::bearer(headers)
+                .map_err(|why| self.auth.refused(why))?
+                .map_or(Credential::None, Credential::Token),
         };
         self.enter(credential).await
+    }
+
+    /// Who was let in, and who was not.
+    pub(super) fn stats(&self) -> &AuthStats {
+        self.auth.stats()
     }
 
     /// Whether everybody may do everything.

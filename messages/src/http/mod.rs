@@ -6,6 +6,7 @@ mod console;
 mod content_type;
 mod cors;
 mod credentials;
+mod embedded;
 mod encoding;
 mod forward;
 mod gate;
@@ -15,6 +16,7 @@ mod jitter;
 mod live;
 mod metrics;
 mod nodes;
+mod openapi;
 mod problem;
 mod produce;
 mod protocol;
@@ -25,6 +27,7 @@ mod serve;
 mod streams;
 mod subscriptions;
 mod tokens;
+mod trace;
 mod traffic;
 mod upload;
 mod ws;
@@ -43,6 +46,7 @@ use crate::{
     stats::Doors,
     stream::Streams,
     subscription::Desk,
+    traces::Traces,
 };
 use axum::{
     Router,
@@ -58,7 +62,10 @@ use futures::FutureExt;
 use hosts::Hosts;
 use problem::Problem;
 use request_id::RequestId;
-use std::{convert::Infallible, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, net::SocketAddr, ops::Deref, path::PathBuf, pin::pin, sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
@@ -99,6 +106,8 @@ pub struct Services {
     pub start: u32,
     /// The nodes that live, if this is one of several.
     pub nodes: Option<Arc<Nodes>>,
+    /// Where requests have spans, if anywhere.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// See [`App`].
@@ -115,6 +124,8 @@ pub struct Parts {
     sse: Duration,
     /// How long a client may take nothing and say nothing.
     reader_stall: Duration,
+    /// Where the journal is, if there is one.
+    journal: PathBuf,
     /// What clients see this server as; `None` for as they ask for it.
     public_url: Option<Arc<str>>,
     /// Web pages of whom may use it.
@@ -149,6 +160,7 @@ impl App {
             long_poll: Duration::from_secs(config.long_poll_secs),
             sse: Duration::from_secs(config.sse_secs),
             reader_stall: Duration::from_secs(config.reader_stall_secs),
+            journal: config.data_dir.join("journal"),
             public_url: config.public_url.as_deref().map(Into::into),
             cors: cors::Cors::new(config),
             hosts: Hosts::new(config),
@@ -226,16 +238,19 @@ pub fn service(app: App) -> impl HttpService {
             let (cross, plain) = &*doors;
             let (method, path) = (request.method(), request.uri().path());
             let (kind, id) = (Kind::of(method, path), RequestId::of(request.headers()));
+            let traces = plain.app.traces.as_ref();
+            let traced = traces.and_then(|traces| trace::begin(traces, kind, &request));
             let (span, begun) = (id.span(method, path), Instant::now());
             let mut response = match plain.app.refusal(&request) {
                 Some(problem) => {
                     body::discard(request.into_body()).await;
                     problem.into_response()
                 }
+                // Pinned before it is wrapped: what answers is large, and would be moved.
                 None if cors::concerns(&request) => {
-                    cross.clone().call(request).instrument(span.clone()).await?
+                    pin!(cross.clone().call(request)).instrument(span.clone()).await?
                 }
-                None => plain.answer(request).instrument(span.clone()).await,
+                None => pin!(plain.answer(request)).instrument(span.clone()).await,
             };
             let headers = response.headers_mut();
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -243,6 +258,9 @@ pub fn service(app: App) -> impl HttpService {
             let time = begun.elapsed();
             plain.app.traffic.answered(kind, &response, time);
             id.answered(kind, &mut response, &span, time);
+            if let Some(traced) = traced {
+                trace::answered(traced, &response);
+            }
             Ok(response)
         }
         .boxed()
@@ -294,8 +312,9 @@ fn router(app: App) -> Router {
         .route("/v1/auth/sign", post(tokens::sign))
         .route("/v1/streams", get(streams::list))
         .route("/v1/nodes", get(nodes::list))
-        .route("/ws", any(ws::open))
-        .route("/ws/", any(ws::open))
+        // HTTP/2 opens a socket with CONNECT.
+        .route("/ws", get(ws::open).connect(ws::open))
+        .route("/ws/", get(ws::open).connect(ws::open))
         .route("/v1/stream/__ds", any(subscriptions::serve))
         .route("/v1/stream/__ds/", any(subscriptions::serve))
         .route("/v1/stream/__ds/{*rest}", any(subscriptions::serve))
@@ -303,6 +322,7 @@ fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::show))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(app)

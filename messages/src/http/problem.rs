@@ -9,10 +9,12 @@ use crate::{
     stream::StreamError,
 };
 use axum::{
+    body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Where a stream ends.
 pub(super) const STREAM_NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
@@ -33,6 +35,9 @@ pub(super) const PRODUCER_EXPECTED_SEQ: HeaderName =
 /// The append that came.
 pub(super) const PRODUCER_RECEIVED_SEQ: HeaderName =
     HeaderName::from_static("producer-received-seq");
+
+/// Of problem documents.
+const CONTENT_TYPE: &str = "application/problem+json";
 
 /// An answer that says what went wrong.
 #[derive(Debug)]
@@ -66,6 +71,11 @@ impl Problem {
         let retry_after_secs = retry_after.then_some(RETRY_AFTER_SECS);
         let more = Box::new(More { retry_after_secs, ..More::default() });
         Self { status, code, detail: detail.into(), more }
+    }
+
+    /// With how to show who one is (RFC 9110, 11.6.1).
+    pub fn challenge(self, challenge: &'static str) -> Self {
+        self.with(|more| more.challenge = Some(challenge))
     }
 
     /// With the methods that something answers to.
@@ -108,7 +118,7 @@ impl Problem {
     }
 
     pub fn method_not_allowed() -> Self {
-        let detail = "this method does nothing here; / takes GET, HEAD, POST and PUT";
+        let detail = "this method does nothing here; Allow says which ones do something";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
@@ -133,16 +143,21 @@ impl Problem {
 
     /// The document itself.
     pub fn body(&self) -> String {
-        json_line(&Document {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
+        json_line(&self.document())
+    }
+
+    fn document(&self) -> Document {
+        Document {
+            r#type: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
             status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
+            code: self.code.into(),
+            detail: self.detail.clone(),
             offset: self.more.tail.map(|tail| tail.to_string()),
             bytes: self.more.tail.map(|tail| tail.bytes),
             until: self.more.until,
-        })
+            request_id: None,
+        }
     }
 
     /// What of it goes into a frame of a socket.
@@ -251,6 +266,9 @@ impl From<StreamError> for Problem {
                 "read from an earlier offset",
             )
             .at(tail),
+            StreamError::InsideMessage => {
+                problem(S::BAD_REQUEST, "bad_offset", "read from an offset that this server gave")
+            }
             StreamError::Trimmed { low } => {
                 problem(S::GONE, "trimmed", "read on from the offset given here").at(low)
             }
@@ -337,31 +355,52 @@ impl From<AuthError> for Problem {
 impl From<Exceeded> for Problem {
     fn from(exceeded: Exceeded) -> Self {
         let detail = format!("{exceeded}; try again later");
-        let code = match exceeded.what {
-            Share::Requests => "too_many_requests",
-            Share::Creations => "too_many_creations",
-            Share::Reads => "too_many_reads",
-            Share::Messages => "too_many_sends",
+        let problem = |code| Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        let problem = match exceeded.what {
+            Share::Requests => problem("too_many_requests"),
+            Share::Creations => problem("too_many_creations"),
+            Share::Reads => problem("too_many_reads"),
+            Share::Messages => problem("too_many_sends"),
         };
-        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         problem.retry_after(exceeded.retry_after_secs)
     }
 }
 
-/// The members in the order in which a person reads them.
-#[derive(Serialize)]
-struct Document<'a> {
-    r#type: &'a str,
-    title: &'a str,
+/// The members in the order in which a person reads them. A response that is a problem carries it until it
+/// is known what the request is called.
+#[derive(Clone, Deserialize, Serialize)]
+struct Document {
+    r#type: Cow<'static, str>,
+    title: Cow<'static, str>,
     status: u16,
-    code: &'a str,
-    detail: &'a str,
+    code: Cow<'static, str>,
+    detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+/// Says in the document what the request is called, if `response` is a problem.
+pub(super) fn name(response: &mut Response, request_id: &str) {
+    let Some(mut document) = response.extensions_mut().remove::<Document>() else { return };
+    document.request_id = Some(request_id.to_owned());
+    // It was that of the document without.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    *response.body_mut() = Body::from(json_line(&document));
+}
+
+/// A response that another node has made, with `body`, is a problem as one from here is.
+pub(super) fn adopt(response: &mut Response, body: &[u8]) {
+    if response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == CONTENT_TYPE)
+        && let Ok(document) = serde_json::from_slice::<Document>(body)
+    {
+        response.extensions_mut().insert(document);
+    }
 }
 
 /// A problem where there are no headers: all that helps to go on is a member.
@@ -399,17 +438,17 @@ pub(super) struct Code(pub &'static str);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = self.body();
+        let document = self.document();
         let Self { status, code, detail, more } = self;
         let More { tail, closed, producer, allow, challenge, retry_after_secs, .. } = *more;
         if status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, detail, "request refused");
         }
-        let mut response = (status, body).into_response();
+        let mut response = (status, json_line(&document)).into_response();
         response.extensions_mut().insert(Code(code));
+        response.extensions_mut().insert(document);
         let headers = response.headers_mut();
-        let content_type = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(secs) = retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());

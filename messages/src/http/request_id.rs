@@ -1,6 +1,6 @@
 //! What a request is called in logs, here and elsewhere.
 
-use super::traffic::Kind;
+use super::{problem, traffic::Kind};
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method},
     response::Response,
@@ -9,7 +9,8 @@ use std::time::Duration;
 use tracing::{Level, Span};
 use uuid::Uuid;
 
-const NAME: HeaderName = HeaderName::from_static("x-request-id");
+/// Says it.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What whoever stands before this server may call it.
 const BYTES_MAX: usize = 128;
@@ -23,7 +24,7 @@ pub(super) struct RequestId(Option<HeaderValue>);
 impl RequestId {
     /// As it came, if it makes sense; a new one only where somebody will read it.
     pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(NAME).filter(|id| is_sane(id)).cloned();
+        let given = headers.get(REQUEST_ID).filter(|id| is_sane(id)).cloned();
         Self(given.or_else(|| is_logged().then(new).flatten()))
     }
 
@@ -37,6 +38,7 @@ impl RequestId {
         }
     }
 
+    /// What it is, or nothing.
     fn text(&self) -> &str {
         self.0.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
@@ -50,7 +52,8 @@ impl RequestId {
         }
         let is_problem = status.is_client_error() || status.is_server_error();
         if let Some(id) = self.0.or_else(|| is_problem.then(new).flatten()) {
-            response.headers_mut().insert(NAME, id);
+            problem::name(response, id.to_str().unwrap_or_default());
+            response.headers_mut().insert(REQUEST_ID, id);
         }
     }
 }

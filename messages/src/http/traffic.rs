@@ -94,10 +94,11 @@ impl Default for Traffic {
 impl Kind {
     /// Of a request.
     pub fn of(method: &Method, path: &str) -> Self {
-        let first = path.get(1..).unwrap_or_default().split('/').next().unwrap_or_default();
-        match first {
-            "v1" if path.starts_with("/v1/stream/__ds") => Self::Subscriptions,
-            "v1" if path.starts_with("/v1/stream/") => Self::of_stream(method),
+        if let Some(name) = path.strip_prefix("/v1/stream/") {
+            let is_stream = !name.starts_with("__ds");
+            return if is_stream { Self::of_stream(method) } else { Self::Subscriptions };
+        }
+        match path.get(1..).unwrap_or_default().split('/').next().unwrap_or_default() {
             "" => Self::Plain,
             "ws" => Self::Socket,
             "conversations" | "messages" | "inbox" | "search" | "unread" => Self::Chat,
@@ -129,6 +130,11 @@ impl Traffic {
         let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
         self.answers[kind as usize].0[class].one();
         self.times[kind as usize].time(time);
+        self.refused(response);
+    }
+
+    /// Counts what went wrong, if something did: by itself where another node tells the client.
+    pub fn refused(&self, response: &Response) {
         if response.status() >= StatusCode::BAD_REQUEST
             && let Some(Code(code)) = response.extensions().get()
         {

@@ -1,4 +1,10 @@
-//! What HTTP/2 and TLS may take.
+//! What connections may take, HTTP/2 and TLS among them.
+
+/// Clients at once that are told that there is no place for them. Others see their connection end.
+pub const REFUSALS_MAX: usize = 64;
+
+/// Whoever is told that has to ask for something within this time.
+pub const REQUEST_WAIT_MS_MAX: u64 = 1_000;
 
 /// Requests that one connection of HTTP/2 may have open. A proxy puts many readers on one.
 pub const HTTP2_STREAMS_MAX: u32 = 1_024;

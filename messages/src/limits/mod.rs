@@ -5,12 +5,14 @@ mod cli;
 mod connections;
 mod nodes;
 mod shares;
+mod traces;
 mod worker;
 
 pub use cli::*;
 pub use connections::*;
 pub use nodes::*;
 pub use shares::*;
+pub use traces::*;
 pub use worker::*;
 
 /// A name must fit a URL and an index page with room to spare.

@@ -23,10 +23,13 @@ use crate::{
     store::{Database, Store, StoreError},
     stream::{Ground, Streams},
     subscription::{Parts, Subscriptions, SystemChance},
+    traces::Traces,
     webhook::{Client, SystemResolver},
 };
 use anyhow::Context;
-use open::{OpenJournal, complete, open_journal, open_log, open_store, open_tls, take_data_dir};
+use open::{
+    OpenJournal, complete, open_journal, open_log, open_store, open_tls, open_traces, take_data_dir,
+};
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{task, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +63,7 @@ pub struct Server {
     chat_keeper: task::JoinHandle<()>,
     stop_chat: CancellationToken,
     store: Arc<dyn Store>,
+    traces: Option<Arc<Traces>>,
     _lock: FileLock,
 }
 
@@ -77,6 +81,7 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
         let (tls_keeper, tls) = open_tls(config)?.unzip();
+        let traces = open_traces();
         let lock = take_data_dir(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let auth = Auth::new(&config.auth, clock.clone()).await?;
@@ -106,7 +111,7 @@ impl Server {
         let stop_nodes = CancellationToken::new();
         let (nodes, others) = core.join_others(config, (start, address), &quotas, &stop_nodes);
         let stop_flusher = CancellationToken::new();
-        let flusher = core.flush(earlier, config.flush_interval(), &stop_flusher).await?;
+        let flusher = core.flush(earlier, config.flush_interval(), &stop_flusher, &traces).await?;
         let Core { commits, streams, .. } = core;
         // Both are at work before anything is appended: a replay may have used up all room.
         let committer = start_committer(&commits, journal)?;
@@ -136,6 +141,7 @@ impl Server {
             auth: Gate::new(auth, quotas),
             start,
             nodes: others,
+            traces: traces.clone(),
         };
         let app = App::new(services, address, config, send_away.clone());
         let (subscriptions, worker) = waking.begin(first, http::answerer(app.clone()), &stop_nodes);
@@ -178,6 +184,7 @@ impl Server {
             chat_keeper,
             stop_chat,
             store,
+            traces,
             _lock: lock,
         })
     }
@@ -238,6 +245,9 @@ impl Server {
         self.key_keeper.abort();
         self.tls_keeper.inspect(task::JoinHandle::abort);
         self.store.close().await;
+        if let Some(traces) = self.traces {
+            traces.stop().await;
+        }
         flushed.context("the last flush failed; the journal keeps what is missing")?;
         tracing::info!("stopped; everything is in the database");
         Ok(())
@@ -312,16 +322,18 @@ impl Core {
         earlier: Option<FileJournal>,
         interval: Duration,
         stop: &CancellationToken,
+        traces: &Option<Arc<Traces>>,
     ) -> anyhow::Result<task::JoinHandle<Result<(), StoreError>>> {
         let Some(shared) = self.streams.shared() else {
-            let flusher = self.flusher(earlier).await?;
+            let flusher = self.flusher(earlier).await?.traced(traces.clone());
             return Ok(tokio::spawn(flusher.run(interval, stop.clone())));
         };
         if let Some(earlier) = earlier {
             earlier.remove().context("cannot remove the journal from before there were nodes")?;
         }
         let flusher = NodeFlusher::new(shared.clone(), self.store.clone(), self.database.clone())
-            .projecting(Arc::new(Projection));
+            .projecting(Arc::new(Projection))
+            .traced(traces.clone());
         let stop = stop.clone();
         Ok(tokio::spawn(async move {
             flusher.run(interval, stop).await;

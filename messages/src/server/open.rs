@@ -12,6 +12,7 @@ use crate::{
     shared_log::SharedLog,
     store::{self, Database},
     tls::{Keeper, Tls},
+    traces::Traces,
 };
 use anyhow::Context;
 use std::{path::PathBuf, sync::Arc};
@@ -23,6 +24,15 @@ pub(super) struct OpenJournal {
     pub replay: Replay,
     /// What a run with another durability has left; to be removed once it is stored.
     pub earlier: Option<FileJournal>,
+}
+
+/// Traces, if the environment asks for them as they can be had. A server is not kept from its work by
+/// what only watches it.
+pub(super) fn open_traces() -> Option<Arc<Traces>> {
+    Traces::from_environment().unwrap_or_else(|error| {
+        tracing::warn!(%error, "there are no traces");
+        None
+    })
 }
 
 pub(super) async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Database>> {

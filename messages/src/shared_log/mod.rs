@@ -201,6 +201,10 @@ pub struct LogStats {
     pub times: Spread,
     /// Questions that were not answered.
     pub errors: Count,
+    /// Names that were cold and have been asked for.
+    pub claims: Count,
+    /// Connections that broke; each is made again.
+    pub disconnects: Count,
 }
 
 impl Default for LogStats {
@@ -212,6 +216,8 @@ impl Default for LogStats {
             reads: Count::default(),
             times: Spread::of_times(),
             errors: Count::default(),
+            claims: Count::default(),
+            disconnects: Count::default(),
         }
     }
 }

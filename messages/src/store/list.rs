@@ -141,7 +141,7 @@ impl<DB: Run> SqlStore<DB> {
         &self,
         statement: Statement<'_>,
     ) -> Result<Vec<StreamEntry>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.reader().await?;
         let found: Vec<EntryRow> = DB::fetch(&mut connection, statement).await?;
         found.into_iter().map(entry).collect()
     }
@@ -180,7 +180,7 @@ impl<DB: Run> StreamList for SqlStore<DB> {
                 _ => (browse!(">="), prefix),
             };
             let values = vec![Value::Text(from), Value::Int(limit as i64)];
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let mut found: Vec<DetailsRow> =
                 DB::fetch(&mut connection, Statement::fixed(text, values)).await?;
             let count = found.partition_point(|row| row.1.starts_with(prefix));

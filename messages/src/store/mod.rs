@@ -27,9 +27,17 @@ pub use subscriptions::{
 };
 pub use worker::WorkerStore;
 
-use crate::model::{Chunk, Flush, StoredStream, StreamId, StreamName};
+use crate::{
+    model::{Chunk, Flush, StoredStream, StreamId, StreamName},
+    stats::Spread,
+};
 use futures::future::BoxFuture;
-use std::{path::Path, sync::Arc};
+use sqlx::sqlite::SqliteConnectOptions;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// The last step of `migrations/`.
 const SCHEMA: i64 = sqlite::MIGRATIONS[sqlite::MIGRATIONS.len() - 1].0;
@@ -76,8 +84,26 @@ pub trait Store: StreamList + SubscriptionStore + Send + Sync {
     /// Merges small neighbouring chunks of a stream. Readers see the same bytes before and after.
     fn merge(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// What became of connections for reading, where there are any.
+    fn readers(&self) -> Option<Readers<'_>> {
+        None
+    }
+
     /// Ends all work. Nothing may be called afterwards.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Connections for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Readers<'a> {
+    /// Those that somebody reads with.
+    pub busy: u32,
+    /// Those that there are.
+    pub open: u32,
+    /// How many there may be.
+    pub max: u32,
+    /// How long somebody waits for one.
+    pub waits: &'a Spread,
 }
 
 /// A whole database: streams, subscriptions and chat, of one server or of several nodes.
@@ -170,5 +196,13 @@ pub async fn open_shared(url: &str) -> Result<Arc<dyn Database>, StoreError> {
 /// The URL of the database file that a server without another one uses.
 #[must_use]
 pub fn default_url(data_dir: &Path) -> String {
-    format!("sqlite:{}", data_dir.join("messages.db").display())
+    let file = data_dir.join("messages.db").display().to_string();
+    format!("sqlite:{}", file.replace('%', "%25").replace('?', "%3F"))
+}
+
+/// The file of a database that is one.
+#[must_use]
+pub fn file_of(url: &str) -> Option<PathBuf> {
+    let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok());
+    options.flatten().map(|options| options.get_filename().to_owned())
 }

@@ -45,7 +45,7 @@ pub trait NodeStore: Send + Sync {
 impl<DB: Run> NodeStore for SqlStore<DB> {
     fn count_forks(&self, source: StreamId) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let statement = Statement::fixed(COUNT_FORKS, vec![Value::Int(source.0 as i64)]);
             let found: Vec<(i64,)> = DB::fetch(&mut connection, statement).await?;
             Ok(found.first().map_or(0, |(count,)| *count as u64))
@@ -54,7 +54,7 @@ impl<DB: Run> NodeStore for SqlStore<DB> {
 
     fn incarnation(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let statement = Statement::fixed(INCARNATION, vec![]);
             let found: Vec<(Option<String>,)> = DB::fetch(&mut connection, statement).await?;
             let found = found.into_iter().next().and_then(|(incarnation,)| incarnation);
@@ -79,7 +79,7 @@ impl<DB: Run> NodeStore for SqlStore<DB> {
 
     fn now_ms(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let found: Vec<(i64,)> =
                 DB::fetch(&mut connection, Statement::fixed(DB::NOW_MS, vec![])).await?;
             Ok(found.first().map_or(0, |(ms,)| *ms as u64))

@@ -2,20 +2,25 @@
 //! they are opened, is in [`super::sqlite`] and [`super::postgres`].
 
 use super::{
-    Store, StoreError, chat, rows,
+    Readers, Store, StoreError, chat, rows,
     statement::{Run, Statement, Value},
 };
 use crate::{
     limits::MERGE_ROWS_MAX,
     model::{Chunk, Flush, StoredStream, StreamId, StreamName},
+    stats::Spread,
 };
 use futures::future::{BoxFuture, OptionFuture};
 use sqlx::{
     Connection, Database, Pool, SqlStr,
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
+    pool::PoolConnection,
 };
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
 
 /// Rows in one statement. More save round trips, until the limit of 32,766 parameters.
 pub(super) const ROWS_MAX: usize = 256;
@@ -98,7 +103,8 @@ pub(super) type Connect<DB> = Box<
 
 /// A store in a database that sqlx drives.
 pub(super) struct SqlStore<DB: Database> {
-    pub(super) readers: Pool<DB>,
+    readers: Pool<DB>,
+    waits: Spread,
     writer: Mutex<Option<DB::Connection>>,
     connect: Connect<DB>,
     /// Others write here, too.
@@ -136,7 +142,15 @@ impl<DB: Run> SqlStore<DB> {
     /// the first such connection.
     pub fn new(readers: Pool<DB>, writer: DB::Connection, connect: Connect<DB>) -> Self {
         let (writer, start) = (Mutex::new(Some(writer)), AtomicU32::new(0));
-        Self { readers, writer, connect, shared: false, start }
+        Self { readers, waits: Spread::of_times(), writer, connect, shared: false, start }
+    }
+
+    /// A connection for reading, when there is one.
+    pub(super) async fn reader(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let begun = Instant::now();
+        let reader = self.readers.acquire().await;
+        self.waits.time(begun.elapsed());
+        reader
     }
 
     /// For several nodes: losing a connection for writing is losing nothing then.
@@ -164,7 +178,7 @@ impl<DB: Run> SqlStore<DB> {
         if self.shared {
             return taken;
         }
-        let mut reader = self.readers.acquire().await?;
+        let mut reader = self.reader().await?;
         let found: Vec<(i64,)> = DB::fetch(&mut reader, Statement::fixed(STARTS, vec![])).await?;
         if found != [(i64::from(self.start.load(Ordering::Relaxed)),)] {
             return Err(StoreError::TakenOver);
@@ -181,7 +195,7 @@ impl<DB: Run> SqlStore<DB> {
             return Ok(Vec::new());
         }
         let statement = Statement::list(&format!("{FIND} WHERE {head} IN"), values);
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.reader().await?;
         self.streams_of(&mut connection, statement).await
     }
 
@@ -256,7 +270,7 @@ impl<DB: Run> Store for SqlStore<DB> {
 
     fn tied(&self) -> BoxFuture<'_, Result<Vec<StoredStream>, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             self.streams_of(&mut connection, Statement::fixed(TIED, vec![])).await
         })
     }
@@ -265,7 +279,7 @@ impl<DB: Run> Store for SqlStore<DB> {
         Box::pin(async move {
             let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
             let values = vec![Value::Int(now_ms), Value::Int(limit.into())];
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let found: Vec<(String,)> =
                 DB::fetch(&mut connection, Statement::fixed(ENDED, values)).await?;
             let name = |(name,): (String,)| {
@@ -285,7 +299,7 @@ impl<DB: Run> Store for SqlStore<DB> {
             let end = position.saturating_add(bytes_max.max(1) as u64).min(i64::MAX as u64);
             let values = [id.0, position, end].map(|value| Value::Int(value as i64));
             let statement = Statement::fixed(READ, values.into());
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let found: Vec<rows::ChunkRow> = DB::fetch(&mut connection, statement).await?;
             let mut chunks = Vec::with_capacity(found.len());
             for row in found {
@@ -312,6 +326,12 @@ impl<DB: Run> Store for SqlStore<DB> {
             merge::<DB>(&mut writing.connection, id).await?;
             writing.commit().await
         })
+    }
+
+    fn readers(&self) -> Option<Readers<'_>> {
+        let (open, idle) = (self.readers.size(), self.readers.num_idle() as u32);
+        let max = self.readers.options().get_max_connections();
+        Some(Readers { busy: open.saturating_sub(idle), open, max, waits: &self.waits })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

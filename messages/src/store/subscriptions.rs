@@ -165,7 +165,7 @@ fn found_link(row: LinkRow) -> Result<FoundLink, StoreError> {
 impl<DB: Run> SubscriptionStore for SqlStore<DB> {
     fn subscriptions(&self) -> BoxFuture<'_, Result<Vec<StoredSubscription>, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let statement = Statement::fixed(ALL, vec![]);
             let found: Vec<(String, String, String)> =
                 DB::fetch(&mut connection, statement).await?;
@@ -182,7 +182,7 @@ impl<DB: Run> SubscriptionStore for SqlStore<DB> {
         Box::pin(async move {
             let values =
                 vec![Value::Text(subscription), Value::Text(stream), Value::Int(limit as i64)];
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let found: Vec<LinkRow> =
                 DB::fetch(&mut connection, Statement::fixed(LINKS, values)).await?;
             found.into_iter().map(found_link).collect()
@@ -203,7 +203,7 @@ impl<DB: Run> SubscriptionStore for SqlStore<DB> {
 
     fn compared(&self) -> BoxFuture<'_, Result<StreamId, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             let found: Vec<(i64,)> =
                 DB::fetch(&mut connection, Statement::fixed(COMPARED, vec![])).await?;
             Ok(StreamId(found.first().map_or(0, |(id,)| *id as u64)))

@@ -43,7 +43,7 @@ impl<DB: Run> SqlStore<DB> {
     /// must not hang on how long a flush takes.
     async fn beside<R: Row>(&self, statement: Statement<'_>) -> Result<Vec<R>, StoreError> {
         if self.shared {
-            let mut connection = self.readers.acquire().await?;
+            let mut connection = self.reader().await?;
             return Ok(DB::fetch(&mut connection, statement).await?);
         }
         let mut writing = self.begin().await?;

@@ -7,6 +7,7 @@ use crate::{
     channel::{Channel, Glimpse, Part, Status},
     limits::{CHUNK_BYTES_MAX, READ_BYTES_MAX, STORE_PAGE_BYTES_MAX},
     model::{Chunk, CloseReason, Offset},
+    stats::Pipeline,
 };
 use bytes::Bytes;
 use std::{
@@ -25,7 +26,8 @@ use tokio_stream::wrappers::BroadcastStream;
 pub struct Cursor {
     streams: Arc<Streams>,
     channel: Arc<Channel>,
-    wake: broadcast::Receiver<()>,
+    /// `None` where somebody waits for it, with many others.
+    wake: Option<broadcast::Receiver<()>>,
     position: u64,
     /// Read from the store and not handed out yet; begins at `position`.
     page: VecDeque<(Bytes, Offset)>,
@@ -38,6 +40,30 @@ pub struct Cursor {
     reach: Option<Arc<Reach>>,
     /// When it is the turn of this one to take another page.
     turn: Option<Instant>,
+    /// While it reads from the store.
+    behind: Option<Behind>,
+}
+
+/// A reader that is behind what is in memory, by so many bytes when it last took a page.
+struct Behind {
+    stats: Arc<Pipeline>,
+    bytes: i64,
+}
+
+impl Behind {
+    fn by(stats: &Arc<Pipeline>, bytes: u64) -> Self {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        stats.behind.add(1);
+        stats.behind_bytes.add(bytes);
+        Self { stats: stats.clone(), bytes }
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.stats.behind.add(-1);
+        self.stats.behind_bytes.add(-self.bytes);
+    }
 }
 
 /// How far somebody may read a stream: to its end, until somebody says otherwise.
@@ -81,7 +107,7 @@ pub enum Piece {
 impl Cursor {
     pub(super) fn new(channel: Arc<Channel>, streams: Arc<Streams>) -> Self {
         Self {
-            wake: channel.subscribe(),
+            wake: Some(channel.subscribe()),
             streams,
             channel,
             position: 0,
@@ -91,6 +117,7 @@ impl Cursor {
             piece_bytes_max: READ_BYTES_MAX,
             reach: None,
             turn: None,
+            behind: None,
         }
     }
 
@@ -164,12 +191,18 @@ impl Cursor {
         }
         self.page_room = None;
         match self.channel.read(self.position, self.piece_bytes_max) {
-            Glimpse::Data(part) => self.reachable(part),
+            Glimpse::Data(part) => {
+                self.behind = None;
+                self.reachable(part)
+            }
             Glimpse::Stored => Ok(AtHand::Stored),
-            Glimpse::Tail => match self.reach_end() {
-                Some(end) if self.position >= end.bytes => Err(StreamError::AccessEnded),
-                _ => Ok(AtHand::Nothing),
-            },
+            Glimpse::Tail => {
+                self.behind = None;
+                match self.reach_end() {
+                    Some(end) if self.position >= end.bytes => Err(StreamError::AccessEnded),
+                    _ => Ok(AtHand::Nothing),
+                }
+            }
             Glimpse::End(reason) => Ok(AtHand::Piece(Piece::End(reason))),
             Glimpse::Over(over) => Err(over.into()),
             Glimpse::Trimmed(low) => Err(StreamError::Trimmed { low }),
@@ -198,11 +231,12 @@ impl Cursor {
     /// Yields whenever there may be something new from now on: for whoever waits for many streams
     /// at once. Look with [`Cursor::at_hand`] after it was made.
     #[must_use]
-    pub fn wake_ups(&self) -> BroadcastStream<()> {
+    pub fn wake_ups(&mut self) -> BroadcastStream<()> {
         if let Some(shared) = &self.streams.shared {
             shared.follow_soon(&self.channel);
         }
-        BroadcastStream::new(self.channel.subscribe())
+        // A reader waits in one place, and is counted there.
+        BroadcastStream::new(self.wake.take().unwrap_or_else(|| self.channel.subscribe()))
     }
 
     /// For somebody who may read only so far, and is told when that is the end.
@@ -272,7 +306,11 @@ impl Cursor {
             // There may be something that nobody would have told of.
             return Ok(());
         }
-        match self.wake.recv().await {
+        let Some(wake) = &mut self.wake else {
+            self.wake = Some(self.channel.subscribe());
+            return Ok(());
+        };
+        match wake.recv().await {
             Ok(()) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
             // The sender lives in the channel that is held here.
             Err(broadcast::error::RecvError::Closed) => Err(StreamError::Stopping),
@@ -297,6 +335,8 @@ impl Cursor {
         self.page_erasures = self.channel.erasures();
         let (owner, end) = self.channel.owner(self.position);
         let (stats, begun) = (self.streams.commits.stats(), Instant::now());
+        let tail = self.channel.status().map_or(self.position, |status| status.tail.bytes);
+        self.behind = Some(Behind::by(stats, tail.saturating_sub(self.position)));
         let read = self.streams.store.read(owner, self.position, bytes_max).await;
         stats.pages.time(begun.elapsed());
         if read.is_err() {

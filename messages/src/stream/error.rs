@@ -102,6 +102,9 @@ pub enum StreamError {
         /// Where it ends.
         tail: Offset,
     },
+    /// A reader asks for a part of a message.
+    #[error("the offset is inside of a message")]
+    InsideMessage,
     /// A reader asks for what was to go away after some time.
     #[error("what was here has gone away; what there is begins at {low}")]
     Trimmed {

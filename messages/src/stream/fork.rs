@@ -1,8 +1,8 @@
 //! Places in a stream: where another branches off, where a record ends.
 
-use super::{ForkRequest, StreamError, Streams};
+use super::{Cursor, ForkRequest, StreamError, Streams};
 use crate::{
-    channel::Channel,
+    channel::{Channel, Status},
     limits::APPEND_MESSAGES_MAX,
     model::{Chunk, Fork, ForkPoint, Offset},
 };
@@ -93,6 +93,38 @@ impl Streams {
         }
         let found = self.position(channel, at.bytes, tail).await?;
         if found == at { Ok(()) } else { Err(StreamError::NoSuchPlace) }
+    }
+
+    /// As [`Streams::read`], for a client that says where it begins: not inside of a message.
+    ///
+    /// # Errors
+    /// Nobody can begin there, or the life of the stream is over.
+    pub async fn read_whole(
+        self: &Arc<Self>,
+        channel: Arc<Channel>,
+        position: u64,
+    ) -> Result<(Cursor, Status), StreamError> {
+        let (cursor, status) = self.read(channel, position).await?;
+        self.check_beginning(cursor.channel(), position, status.tail).await?;
+        Ok((cursor, status))
+    }
+
+    async fn check_beginning(
+        &self,
+        channel: &Channel,
+        position: u64,
+        tail: Offset,
+    ) -> Result<(), StreamError> {
+        if !channel.holds_messages() || position == 0 || position == tail.bytes {
+            return Ok(());
+        }
+        let chunk = match self.chunk(channel, position).await {
+            // It may be gone since; whoever reads it finds out why.
+            Err(StreamError::Damaged) => return Ok(()),
+            chunk => chunk?,
+        };
+        let begins = chunk.at.bytes == position || chunk.ends().any(|end| end.bytes == position);
+        if begins { Ok(()) } else { Err(StreamError::InsideMessage) }
     }
 
     /// The place behind the first `count` records of a stream, `low` of which are before all that is

@@ -33,7 +33,7 @@ use crate::{
     model::{StoredStream, StreamId, StreamName},
     shared_log::{Scope, SharedLog},
     stats::Pipeline,
-    store::{NodeStore, Store},
+    store::{NodeStore, Readers, Store},
 };
 use dashmap::DashMap;
 use futures::future::BoxFuture;
@@ -392,6 +392,12 @@ impl Streams {
     #[must_use]
     pub fn stats(&self) -> &Arc<Pipeline> {
         self.commits.stats()
+    }
+
+    /// The connections for reading that the store has.
+    #[must_use]
+    pub fn store_readers(&self) -> Option<Readers<'_>> {
+        self.store.readers()
     }
 
     /// How many streams wait for the flusher; of several nodes, for this one.

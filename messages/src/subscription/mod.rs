@@ -33,7 +33,7 @@ pub use keys::{BadKey, KeySet, Keys};
 pub use links::{Link, LinkChange, Links, Sight};
 pub use machine::{Ack, Due, Fence, Moment, Plan, Refusal, Subscription};
 pub use requests::Report;
-pub use service::{Chance, Parts, Subscriptions, SystemChance};
+pub use service::{Census, Chance, Parts, Subscriptions, SystemChance};
 pub use state::{Mark, Stage, State, Wake};
 pub use tenure::Tenure;
 pub use view::{Claimed, Description, ROOT};

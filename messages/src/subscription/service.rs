@@ -94,7 +94,32 @@ pub struct Subscriptions {
     pub(super) afar: Option<Arc<Afar>>,
 }
 
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// All.
+    pub all: usize,
+    /// Those with a wake that is not delivered yet.
+    pub pending: usize,
+    /// Those of them whose wake has failed before.
+    pub failing: usize,
+}
+
 impl Subscriptions {
+    /// How many there are now. It looks at each of them.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for entry in self.registry().entries() {
+            let inner = entry.inner();
+            let Ok(subscription) = inner.live() else { continue };
+            census.all += 1;
+            census.pending += usize::from(matches!(subscription.due(), Some(Due::Send(_))));
+            census.failing += usize::from(subscription.is_failing());
+        }
+        census
+    }
+
     /// Subscriptions that are at work once [`Subscriptions::run`] runs. Changes are noted from here
     /// on, so this comes before anything changes.
     #[must_use]

@@ -14,6 +14,7 @@ use crate::{
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// A wake that has to be sent.
 struct Outgoing {
@@ -148,6 +149,9 @@ impl Subscriptions {
             generation,
             wake_id: state.wake.as_ref()?.id.clone(),
         };
+        if subscription.is_failing() {
+            self.parts.commits.stats().wakes.retries.one();
+        }
         inner.sending = Some(generation);
         Some(Outgoing { fence, what })
     }
@@ -199,8 +203,10 @@ impl Subscriptions {
 
     async fn carry(&self, entry: &Arc<Entry>, what: What) -> Outcome {
         let id = &entry.id;
+        let wakes = &self.parts.commits.stats().wakes;
         match what {
             What::Webhook { url, notification, wait } => {
+                let _calling = wakes.calling.hold();
                 let Ok(_place) = self.deliveries.acquire().await else { return Outcome::Failed };
                 match self.is_kept(entry).await {
                     Ok(true) => self.call(id, url, &notification, wait).await,
@@ -214,8 +220,12 @@ impl Subscriptions {
             }
             What::Event { stream, event } => {
                 match append_message(&self.parts.streams, &stream, &event).await {
-                    Ok(()) => Outcome::Announced,
+                    Ok(()) => {
+                        wakes.events.one();
+                        Outcome::Announced
+                    }
                     Err(error) => {
+                        wakes.event_errors.one();
                         tracing::warn!(subscription = %id, wake_stream = %stream, %error,
                             "cannot write a wake event; trying again");
                         Outcome::Failed
@@ -238,21 +248,28 @@ impl Subscriptions {
         let sent_ms = self.parts.clock.now_ms();
         let signature = keys.sign(sent_ms / 1000, &body);
         let letter = Letter { url, signature, body: body.into(), wait };
-        match self.parts.post.post(letter).await {
+        let (wakes, begun) = (&self.parts.commits.stats().wakes, Instant::now());
+        let reply = self.parts.post.post(letter).await;
+        wakes.times.time(begun.elapsed());
+        match reply {
             Ok(Reply { status: 200..=299, body }) => {
+                wakes.delivered.one();
                 let answer: WebhookAnswer = serde_json::from_slice(&body).unwrap_or_default();
                 Outcome::Delivered { sent_ms, done: answer.done }
             }
             // URLs may hold secrets: they are not logged.
             Ok(Reply { status, .. }) => {
+                wakes.refused.one();
                 tracing::debug!(subscription = %id, status, "a webhook has refused");
                 Outcome::Failed
             }
             Err(error @ (PostError::Unsafe | PostError::Rejected(_))) => {
+                wakes.rejected.one();
                 tracing::warn!(subscription = %id, %error, "a webhook is not called");
                 Outcome::Failed
             }
             Err(error) => {
+                wakes.unanswered.one();
                 tracing::debug!(subscription = %id, %error, "a webhook cannot be called");
                 Outcome::Failed
             }

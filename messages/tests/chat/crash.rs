@@ -76,8 +76,10 @@ async fn in_the_tables(server: &TestServer, last: u64) -> Vec<(String, Answer)> 
 /// Both say the same of everything.
 fn same(before: &[(String, Answer)], after: &[(String, Answer)]) {
     assert_eq!(before.len(), after.len());
+    // A problem also says what its request is called.
+    let said = |answer: &Answer| answer.text().replace(answer.header("x-request-id"), "");
     for ((target, one), (_, other)) in before.iter().zip(after) {
-        assert_eq!((one.status, one.text()), (other.status, other.text()), "{target}");
+        assert_eq!((one.status, said(one)), (other.status, said(other)), "{target}");
     }
 }
 

@@ -267,6 +267,10 @@ async fn whoever_is_muted_only_reads(setup: Setup) {
     })
     .await;
     assert!(now() >= until);
+    let people = alice.get("/conversations/team/participants").await;
+    let shown = people.as_array().expect("people").iter().find(|one| one["participant"] == "bob");
+    let shown = shown.expect("bob").as_object().expect("a person");
+    assert!(!shown.contains_key("muted") && !shown.contains_key("muted_until"), "{shown:?}");
 }
 
 async fn members_wait_in_slow_mode(setup: Setup) {

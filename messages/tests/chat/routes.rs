@@ -189,7 +189,9 @@ async fn without_keys_nobody_is_anybody(setup: Setup) {
     let server = setup.start().await;
     for (word, route, text, ..) in ROUTES {
         let request = request(method(word), &target(route, "team"), &[], (*text).into());
-        let detail = server.send(request).await.problem(401, "no_users");
+        let answer = server.send(request).await;
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="messages""#);
+        let detail = answer.problem(401, "no_users");
         assert!(detail.contains("AUTH_SECRET"), "it says what to do: {detail}");
     }
     assert_eq!(server.put("/?id=s", "content").await.status, 201);
@@ -200,8 +202,10 @@ async fn aliases_do_nothing_on_head(setup: Setup) {
     let server = team(setup).await;
     let alice = server.user(ALICE);
     for alias in ["react/x", "mark_as_read"] {
-        let answer = alice.raw(Method::HEAD, &format!("/messages/team:2/{alias}"), &[], "").await;
-        assert_eq!(answer.status, 405, "{alias}");
+        for other in [Method::HEAD, Method::POST] {
+            let answer = alice.raw(other, &format!("/messages/team:2/{alias}"), &[], "").await;
+            assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET"), "{alias}");
+        }
     }
     assert_eq!(alice.get("/conversations/team").await["position"], 3, "nothing has happened");
 }

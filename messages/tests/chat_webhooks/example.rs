@@ -12,7 +12,7 @@ use tokio::process::Command;
 const DOCUMENT: &str = include_str!("../../../docs/chat.md");
 
 fn code() -> &'static str {
-    let (_, rest) = DOCUMENT.split_once("```python\n").expect("an example");
+    let (_, rest) = DOCUMENT.split_once("```python bot.py\n").expect("an example");
     rest.split_once("```").expect("its end").0
 }
 

@@ -106,10 +106,54 @@ async fn a_backup_of_a_server_that_is_not_running() {
     assert_eq!(copy.fetch("s").await.text(), "hello");
     tool.run(&["backup", "other", "--data-dir", "nowhere"])
         .await
-        .fails(1, "cannot copy the database");
-    assert!(!tool.home().join("other.part").exists());
+        .fails(3, "there is no database nowhere/messages.db");
     let url = "postgres://u:very-secret@h/d";
     let refused = tool.run(&["backup", "other", "--database-url", url]).await;
     refused.fails(2, "pg_dump");
     assert!(!refused.stderr.contains("very-secret"));
+}
+
+/// Names in the directory of `tool` that begin so.
+fn beside(tool: &Tool, begin: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(tool.home()).expect("a directory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string());
+    let mut names: Vec<String> = names.flatten().filter(|name| name.starts_with(begin)).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_is_beside_a_backup_stays() {
+    let server = Setup::new().await.start().await;
+    let tool = Tool::new(&server);
+    tool.run_with(&["push", "s"], "hello").await;
+    // Somebody's own, whatever a backup calls itself while it is made.
+    std::fs::create_dir(tool.home().join("copy.part")).expect("a directory");
+    std::fs::write(tool.home().join("copy.part/mine"), "mine").expect("a file");
+    let setup = server.kill().await;
+    assert_eq!(tool.run(&["backup", "copy/"]).await.text(), "");
+    assert_eq!(beside(&tool, "copy"), ["copy", "copy.part"]);
+    let mine = std::fs::read_to_string(tool.home().join("copy.part/mine"));
+    assert_eq!(mine.expect("a file"), "mine");
+    tool.run(&["backup", "none/copy"]).await.fails(1, "none/copy.");
+    // What was written last is in a file of its own.
+    std::fs::remove_file(setup.data().join("messages.db-wal")).expect("a file");
+    std::fs::write(setup.data().join("messages.db"), "no database").expect("a file");
+    tool.run(&["backup", "other"]).await.fails(1, "cannot copy the database");
+    assert_eq!(beside(&tool, "other"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_directory_may_have_any_name() {
+    let setup = Setup::on(Database::Sqlite).await;
+    let dir = setup.home().join("a?b%41 c");
+    let server = setup.data_dir(&dir).start().await;
+    let tool = Tool::new(&server);
+    tool.run_with(&["push", "s"], "hello").await;
+    let dir = dir.to_str().expect("text");
+    assert_eq!(tool.run(&["backup", "copy", "--data-dir", dir]).await.text(), "");
+    let setup = server.kill().await;
+    assert!(setup.data().join("messages.db").exists());
+    let checked = tool.run(&["check", "--data-dir", dir]).await;
+    assert_eq!(checked.code(), Some(0), "{checked:?}");
 }

@@ -14,6 +14,11 @@ async fn exit_codes_tell_what_went_wrong() {
     tool.run(&["push", ""]).await.fails(2, "the id is empty");
     tool.run(&["tail", "a", "--from", "yesterday"]).await.fails(2, "must be beginning");
     tool.run(&["ls", "--url", "nowhere"]).await.fails(2, "must be as http://");
+    let secret = tool.run(&["ls", "--url", "http://me:very-secret@127.0.0.1:1"]).await;
+    secret.fails(2, "--token-file");
+    assert!(!secret.stderr.contains("very-secret"));
+    let silent = tool.run(&["ls", "--url", "http://127.0.0.1:1"]).await;
+    silent.fails(1, "--url or MESSAGES_URL says which one to ask");
     tool.run(&["tail", "nothing"]).await.fails(3, "stream_not_found");
     tool.run(&["rm", "nothing"]).await.fails(3, "nothing: ");
     assert_eq!(tool.run(&["rm", "-f", "nothing"]).await.code(), Some(0));

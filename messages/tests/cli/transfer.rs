@@ -116,3 +116,46 @@ async fn an_import_that_was_killed_is_gone_on_with() {
     assert_eq!(last.code(), Some(0), "{last:?}");
     assert!(state(&into).await == state(&tool).await);
 }
+
+#[tokio::test]
+async fn an_export_touches_nothing_but_its_file() {
+    let server = filled().await;
+    let tool = Tool::new(&server);
+    let home = tool.home();
+    std::fs::write(home.join("real"), "before").expect("a file");
+    std::os::unix::fs::symlink("real", home.join("link")).expect("a link");
+    std::fs::write(home.join("link.part"), "mine").expect("a file");
+    assert_eq!(tool.run(&["export", "b", "-o", "link"]).await.code(), Some(0));
+    let text = |name: &str| std::fs::read_to_string(home.join(name)).expect("a file");
+    assert!(text("real").contains("messages_export"));
+    assert!(home.join("link").is_symlink());
+    assert_eq!(text("link.part"), "mine");
+    let made = std::process::Command::new("mkfifo").arg(home.join("pipe")).status();
+    assert!(made.expect("mkfifo").success());
+    let reader = tokio::task::spawn_blocking({
+        let pipe = home.join("pipe");
+        move || std::fs::read_to_string(pipe).expect("an export")
+    });
+    assert_eq!(tool.run(&["export", "b", "-o", "pipe"]).await.code(), Some(0));
+    assert_eq!(reader.await.expect("read"), text("real"));
+}
+
+#[tokio::test]
+async fn an_export_that_is_stopped_leaves_nothing() {
+    let server = Setup::new().await.start().await;
+    let tool = Tool::new(&server);
+    // Nobody answers there, so it tries again and again.
+    let mut export = tool.start(&["export", "-o", "file", "--url", "http://127.0.0.1:1"]);
+    let parts = || {
+        let entries = std::fs::read_dir(tool.home()).expect("a directory");
+        let names =
+            entries.filter_map(|entry| entry.expect("an entry").file_name().into_string().ok());
+        names.filter(|name| name.starts_with("file")).count()
+    };
+    eventually("it has begun", async || (parts() == 1).then_some(())).await;
+    let pid = export.id().expect("a process").to_string();
+    let told = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    assert!(told.expect("kill").success());
+    assert_eq!(export.wait().await.expect("an end").code(), Some(1));
+    assert_eq!(parts(), 0);
+}

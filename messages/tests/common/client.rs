@@ -53,6 +53,7 @@ impl Answer {
         assert_eq!(document["status"], status, "{document}");
         assert_eq!(document["type"], "about:blank", "{document}");
         let member = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(member("request_id"), self.header("x-request-id"), "{self:?}");
         assert!(!member("title").is_empty(), "{document}");
         assert!(!member("detail").is_empty(), "{document}");
         member("detail")

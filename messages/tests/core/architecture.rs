@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 /// Every module, with the modules of this crate that it may use and the crates that are its own
 /// business. In the order of the way through the house: a module uses only those further down.
 const MODULES: &[(&str, &[&str], &[&str])] = &[
-    ("main", &["cli", "config", "server"], &["dotenvy", "rlimit", "tracing_subscriber"]),
+    ("main", &["cli", "config", "fetch", "server"], &["dotenvy", "rlimit", "tracing_subscriber"]),
     (
         "cli",
         &[
@@ -40,6 +40,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "subscription",
             "webhook",
             "cluster",
+            "traces",
             "recovery",
             "production",
             "stream",
@@ -73,6 +74,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "auth",
             "quota",
             "stats",
+            "traces",
             "tls",
             "model",
             "limits",
@@ -106,6 +108,7 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
             "store",
             "auth",
             "quota",
+            "traces",
             "stats",
             "model",
             "limits",
@@ -158,20 +161,24 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["dashmap", "tokio_stream"],
     ),
-    ("flusher", &["committer", "channel", "store", "budget", "stats", "model", "limits"], &[]),
+    (
+        "flusher",
+        &["committer", "channel", "store", "budget", "traces", "stats", "model", "limits"],
+        &[],
+    ),
     ("committer", &["changes", "channel", "journal", "stats", "model", "limits"], &[]),
     ("changes", &["channel"], &[]),
     ("channel", &["admission", "model", "limits"], &[]),
     ("config", &["store", "auth", "shared_log", "tls"], &["clap"]),
     (
         "auth",
-        &["fetch", "clock", "model", "limits"],
+        &["fetch", "clock", "stats", "model", "limits"],
         &["base64", "clap", "jsonwebtoken", "quick_cache", "ring"],
     ),
     ("quota", &["limits"], &["dashmap"]),
     ("fetch", &[], &["http_body_util", "hyper_rustls", "hyper_util", "rustls"]),
     ("tls", &["limits"], &["clap", "rustls", "tokio_rustls"]),
-    ("store", &["lock", "model", "limits"], &["sqlx"]),
+    ("store", &["lock", "stats", "model", "limits"], &["sqlx"]),
     ("shared_log", &["journal", "clock", "stats", "model", "limits"], &["clap", "crc32c", "redis"]),
     ("journal", &["model", "limits"], &["crc32c", "memchr"]),
     ("clock", &[], &[]),
@@ -179,6 +186,20 @@ const MODULES: &[(&str, &[&str], &[&str])] = &[
     ("budget", &["limits"], &[]),
     ("lock", &[], &[]),
     ("model", &["limits"], &[]),
+    (
+        "traces",
+        &["stats", "limits"],
+        &[
+            "http_body_util",
+            "hyper_rustls",
+            "hyper_util",
+            "opentelemetry",
+            "opentelemetry_http",
+            "opentelemetry_otlp",
+            "opentelemetry_sdk",
+            "rustls",
+        ],
+    ),
     ("stats", &[], &[]),
     ("limits", &[], &[]),
 ];

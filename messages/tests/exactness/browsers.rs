@@ -49,7 +49,7 @@ async fn pages_of_other_origins_may_see_what_they_need() {
         assert!(allowed.contains(name), "{allowed}");
     }
     let methods = answer.header("access-control-allow-methods").to_owned();
-    for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
         assert!(methods.contains(method), "{methods}");
     }
     assert!(!answer.header("access-control-max-age").is_empty());
@@ -67,6 +67,7 @@ async fn pages_of_other_origins_may_see_what_they_need() {
             "stream-cursor",
             "etag",
             "producer-expected-seq",
+            "x-request-id",
         ] {
             assert!(exposed.contains(name), "{method} {target} {name}: {exposed}");
         }

@@ -1,6 +1,6 @@
-//! Streams that are larger than one answer.
+//! Where answers begin and end.
 
-use super::common::Setup;
+use super::common::{Setup, TestServer};
 
 /// What one answer holds at most.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -38,4 +38,38 @@ async fn a_page_of_messages_ends_behind_a_message() {
         assert_eq!(page.header("stream-closed"), "");
     }
     assert_eq!((found, pages), (count, 2));
+}
+
+crate::on_both_databases!(nobody_gets_a_part_of_a_message);
+
+async fn nobody_gets_a_part_of_a_message(setup: Setup) {
+    let server = setup.start().await;
+    server.create("j", "application/json", r#"[{"a":1,"b":2},{"c":3}]"#).await;
+    server.append("j", "application/json", "[4,5]").await;
+    server.close("j").await;
+    server.create("text", "text/plain", "some text").await;
+    only_whole_messages_are_read(&server).await;
+    only_whole_messages_are_read(&server.restart().await).await;
+}
+
+async fn only_whole_messages_are_read(server: &TestServer) {
+    let rests = [
+        (0, r#"[{"a":1,"b":2},{"c":3},4,5]"#),
+        (14, r#"[{"c":3},4,5]"#),
+        (22, "[4,5]"),
+        (24, "[5]"),
+        (26, "[]"),
+    ];
+    for bytes in 0..=26 {
+        let target = format!("j?offset=0000000000000001_{bytes:016}");
+        if let Some((_, rest)) = rests.iter().find(|(place, _)| *place == bytes) {
+            assert_eq!(server.fetch(&target).await.text(), *rest);
+            continue;
+        }
+        for live in ["", "&live=long-poll", "&live=sse"] {
+            server.fetch(&format!("{target}{live}")).await.problem(400, "bad_offset");
+        }
+    }
+    let cut = server.fetch("text?offset=0000000000000001_0000000000000005").await;
+    assert_eq!(cut.text(), "text", "bytes may be cut anywhere");
 }

@@ -3,7 +3,7 @@
 use crate::{
     BINARY, TEXT,
     client::{Got, Socket},
-    common::{Setup, noise, raw::Raw, soon},
+    common::{Setup, eventually, noise, raw::Raw, soon},
     create, post,
 };
 use serde_json::{Value, json};
@@ -198,4 +198,22 @@ async fn a_slow_reader_is_kept_and_costs_nothing() {
     let (mut stalled, _) = slow.pop().expect("a socket");
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_ne!(stalled.closed().await, 1012);
+}
+
+#[tokio::test]
+async fn each_subscription_counts_as_one_reader_until_it_ends() {
+    let server = Setup::new().await.start().await;
+    create(&server, "seen", TEXT, "some").await;
+    let readers = async || server.get("/v1/streams").await.json()["streams"][0]["readers"].as_u64();
+    let mut socket = Socket::open(&server).await;
+    for (sub, expected) in [("a", Some(1)), ("b", Some(2))] {
+        socket.subscribe(sub, "seen", "now").await;
+        socket.expect("caught_up").await;
+        assert_eq!(readers().await, expected);
+    }
+    socket.send(json!({"type": "unsubscribe", "sub": "a"})).await;
+    socket.expect("unsubscribed").await;
+    assert_eq!(readers().await, Some(1));
+    socket.close().await;
+    eventually("nobody reads", async || (readers().await == Some(0)).then_some(())).await;
 }

@@ -18,7 +18,7 @@ pub(super) use forms::{EditForm, MessageForm};
 pub(super) use request::user_of;
 pub(super) use webhooks::{forward_webhooks, is_of_webhooks};
 
-use super::App;
+use super::{App, problem::Problem};
 use axum::{
     Router,
     routing::{get, post, put},
@@ -76,11 +76,17 @@ pub(super) fn routes() -> Router<App> {
         .route("/messages/{message}/receipts", get(receipts::of_message))
         .route("/messages/{message}/read", put(receipts::read_message))
         // Aliases that change something by GET; HEAD must not.
-        .route("/messages/{message}/react/{reaction}", get(message::react).head(no_head))
-        .route("/messages/{message}/mark_as_read", get(receipts::read_message).head(no_head))
+        .route(
+            "/messages/{message}/react/{reaction}",
+            get(message::react).head(only_get).fallback(only_get),
+        )
+        .route(
+            "/messages/{message}/mark_as_read",
+            get(receipts::read_message).head(only_get).fallback(only_get),
+        )
 }
 
 /// What only GET does.
-async fn no_head() -> super::problem::Problem {
-    super::problem::Problem::method_not_allowed()
+async fn only_get() -> Problem {
+    Problem::method_not_allowed().allow("GET")
 }

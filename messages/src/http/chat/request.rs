@@ -25,7 +25,8 @@ pub(in crate::http) fn user_of(app: &App, principal: &Principal) -> Result<Arc<s
     if app.auth.is_open() {
         let detail = "chat needs to know who you are, and this server has no keys: start it with \
                       AUTH_SECRET (openssl rand -hex 32), and `messages token --sub NAME` makes tokens";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_users", detail));
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, "no_users", detail);
+        return Err(problem.challenge(r#"Bearer realm="messages""#));
     }
     let name = principal.user()?;
     // Names that begin with @ stand for others than users.

@@ -1,7 +1,9 @@
-//! `GET /metrics`: what is counted, in the text format of Prometheus (OpenMetrics 1.0). Everything is
-//! looked up when it is asked for; nothing is kept for it.
+//! `GET /metrics`: what is counted, in the text formats of Prometheus. Everything is looked up when it is
+//! asked for; nothing is kept for it.
 
 mod process;
+mod text;
+mod work;
 
 use super::{
     App,
@@ -25,11 +27,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::fmt;
+use text::Format;
 
 /// What a token must be allowed to read where there are keys.
 const NAME: &str = "__metrics";
-
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// For whoever may read the stream `__metrics`, whether there is one or not.
 pub(super) async fn show(
@@ -44,7 +45,13 @@ pub(super) async fn show(
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], text))
+    let format = Format::asked_for(&headers);
+    let said = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "accept"),
+    ];
+    Ok((said, format.write(text)))
 }
 
 /// One look at everything.
@@ -116,7 +123,13 @@ impl Collector for Scrape {
         self.pipeline(&mut page)?;
         self.readers(&mut page)?;
         self.memory(&mut page)?;
+        self.database(&mut page)?;
+        self.who(&mut page)?;
+        self.wakes(&mut page)?;
+        self.chat(&mut page)?;
         self.others(&mut page)?;
+        self.traces(&mut page)?;
+        process::journal(&mut page, &self.0.journal)?;
         process::write(&mut page, self.0.streams.stats().uptime())
     }
 }
@@ -202,6 +215,10 @@ impl Scrape {
             }
             Ok(())
         })?;
+        let what = ("readers_behind", "Readers whose last bytes came from the database");
+        page.level(what, stats.behind.get() as f64)?;
+        let what = ("readers_behind_bytes", "How far these were from the end, all together");
+        page.level(what, stats.behind_bytes.get() as f64)?;
         let what = ("deliveries", "Pieces of content that readers took");
         page.count(what, stats.deliveries.get())?;
         page.count(("delivered_bytes", "Bytes of these pieces"), stats.delivered_bytes.get())?;
@@ -226,6 +243,15 @@ impl Scrape {
         page.level(("ready", "Whether appends are taken"), f64::from(u8::from(ready)))
     }
 
+    /// What there is only where there are traces.
+    fn traces(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(traces) = &self.0.traces else { return Ok(()) };
+        let what = ("spans_exported", "Spans that the collector of traces has taken");
+        page.count(what, traces.spans().exported.get())?;
+        let what = ("spans_dropped", "Spans that it has not taken, or that had to wait too long");
+        page.count(what, traces.spans().dropped.get())
+    }
+
     /// What there is only on one of several nodes.
     fn others(&self, page: &mut Page<'_>) -> fmt::Result {
         let Some(shared) = self.0.streams.shared() else { return Ok(()) };
@@ -237,6 +263,11 @@ impl Scrape {
         page.count(("redis_added_bytes", "Bytes of these additions"), log.added_bytes.get())?;
         let what = ("redis_conflicts", "Additions that another node was faster than");
         page.count(what, log.conflicts.get())?;
+        let what = ("redis_claims", "Streams that no node was at work on, and that were asked for");
+        page.count(what, log.claims.get())?;
+        let what =
+            ("redis_disconnects", "Connections for commands that broke; they are made again");
+        page.count(what, log.disconnects.get())?;
         page.count(("redis_reads", "Reads of what other nodes have added"), log.reads.get())?;
         let what = ("redis_memory_bytes", "Memory that Redis uses, of its fullest server");
         page.level(what, memory.used_bytes as f64)?;

@@ -2,7 +2,7 @@
 
 use super::{Labels, Page};
 use prometheus_client::metrics::MetricType;
-use std::{fmt, fs, time::Duration};
+use std::{fmt, fs, path::Path, time::Duration};
 
 /// Of the clock that `/proc/self/stat` counts in; Linux shows all programs this one (proc(5), `USER_HZ`).
 const TICKS_PER_SEC: f64 = 100.0;
@@ -26,6 +26,17 @@ pub(super) fn write(page: &mut Page<'_>, uptime: Duration) -> fmt::Result {
         page.level(("open_files", "Files and connections"), files.count() as f64)?;
     }
     Ok(())
+}
+
+/// The files of the journal, in their directory. There are few, and none where there is no journal.
+pub(super) fn journal(page: &mut Page<'_>, dir: &Path) -> fmt::Result {
+    let Ok(files) = fs::read_dir(dir) else { return Ok(()) };
+    let sizes: Vec<u64> =
+        files.flatten().filter_map(|file| Some(file.metadata().ok()?.len())).collect();
+    let what = ("journal_segments", "Files of the journal, with those that wait to be used again");
+    page.level(what, sizes.len() as f64)?;
+    let what = ("journal_disk_bytes", "Bytes of these files");
+    page.level(what, sizes.iter().sum::<u64>() as f64)
 }
 
 fn read(file: &str, number: fn(&str) -> Option<f64>) -> Option<f64> {

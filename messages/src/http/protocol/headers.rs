@@ -36,11 +36,15 @@ const FORK_OFFSET: &str = "stream-fork-offset";
 const FORK_SUB_OFFSET: &str = "stream-fork-sub-offset";
 const PRODUCER: [&str; 3] = ["producer-id", "producer-epoch", "producer-seq"];
 
-/// The text of a header; `None` where it is missing.
+/// The text of a header; `None` where it is missing. Of two, nobody knows which is meant.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = headers.get(name) else {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(bad(name, "is given twice"));
+    }
     let text = std::str::from_utf8(value.as_bytes());
     text.map(Some).map_err(|_| bad(name, "is not UTF-8"))
 }
@@ -203,6 +207,8 @@ mod tests {
         assert_eq!(at("1930-01-01T00:00:00Z"), None);
         let both = [("stream-ttl", "1"), ("stream-expires-at", "2030-01-01T00:00:00Z")];
         assert!(lifetime(&headers(&both)).is_err());
+        let twice = [("stream-ttl", "1"), ("stream-ttl", "2")];
+        assert!(lifetime(&headers(&twice)).is_err());
     }
 
     #[test]

@@ -38,7 +38,10 @@ impl Query {
                     let before = query.start.replace(start(value)?);
                     before.map_or(Ok(()), |_| Err(bad_offset("is given twice")))?;
                 }
-                "live" => query.live = Some(live(value)?),
+                "live" => {
+                    let before = query.live.replace(live(value)?);
+                    before.map_or(Ok(()), |_| Err(bad_live("is given twice")))?;
+                }
                 "cursor" => query.cursor = cursor(value)?,
                 _ => {}
             }
@@ -78,11 +81,12 @@ fn live(value: &str) -> Result<Live, Problem> {
     match value {
         "long-poll" => Ok(Live::LongPoll),
         "sse" => Ok(Live::Sse),
-        _ => {
-            let detail = "parameter live: must be long-poll or sse; leave it out to catch up";
-            Err(Problem::bad_request("bad_parameter", detail))
-        }
+        _ => Err(bad_live("must be long-poll or sse; leave it out to catch up")),
     }
+}
+
+fn bad_live(what: &str) -> Problem {
+    Problem::bad_request("bad_parameter", format!("parameter live: {what}"))
 }
 
 /// What is no cursor of ours is as none.
@@ -122,6 +126,7 @@ mod tests {
             "offset=0+1",
             "live=sse",
             "live=other&offset=-1",
+            "offset=-1&live=sse&live=long-poll",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

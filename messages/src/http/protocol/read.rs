@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
             // Fixed before anything is waited for.
             Some(Start::Now) => app.streams.status(&channel).await?.tail,
         };
-        let (cursor, status) = app.streams.read(channel, at.bytes).await?;
+        let (cursor, status) = app.streams.read_whole(channel, at.bytes).await?;
         Ok(Self { app, cursor, may_change: false, status, at, had: query.cursor })
     }
 

@@ -3,7 +3,7 @@
 use super::{House, Lease, answer, http2, opening};
 use crate::{
     http::{HttpService, problem::Problem},
-    limits::{DISCARD_WAIT_MS_MAX, REQUEST_HEAD_BYTES_MAX},
+    limits::{DISCARD_WAIT_MS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_WAIT_MS_MAX},
 };
 use axum::{
     body::Body,
@@ -48,7 +48,10 @@ pub(super) async fn serve(
         }
         (Spoken::Http2, false) => Box::pin(http2::serve(house, opened, service)).await,
         (Spoken::Tls, true) => Box::pin(secret(house, lease, opened, service)).await,
-        (Spoken::Http1, true) => refuse(opened.into_inner()).await,
+        (Spoken::Http1, true) => {
+            let detail = "this port speaks HTTPS: ask again with https://";
+            tell(opened.into_inner(), &answer(&Problem::bad_request("https_only", detail))).await;
+        }
         (Spoken::Http2, true) => {}
     }
 }
@@ -86,13 +89,20 @@ async fn secret(
     }
 }
 
-/// Tells somebody who speaks HTTP that this is HTTPS.
-async fn refuse(mut stream: TcpStream) {
-    let detail = "this port speaks HTTPS: ask again with https://";
-    let answer = answer(&Problem::bad_request("https_only", detail));
+/// Tells somebody for whom there is no place. Not before there is a request: a client may take an answer
+/// that comes earlier for a broken connection.
+pub(super) async fn turn_away(stream: TcpStream, answer: &[u8]) {
+    let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
+    if let Ok(Ok(1..)) = tokio::time::timeout(wait, stream.peek(&mut [0])).await {
+        tell(stream, answer).await;
+    }
+}
+
+/// The last that is said on a connection.
+async fn tell(mut stream: TcpStream, answer: &[u8]) {
     // Closing with unread input would reset the connection, and the answer might never be seen.
     let tell = async {
-        stream.write_all(&answer).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };

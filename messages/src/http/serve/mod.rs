@@ -8,7 +8,7 @@ mod since;
 use super::{HttpService, problem::Problem};
 use crate::{
     config::Config,
-    limits::RETRY_AFTER_SECS,
+    limits::{REFUSALS_MAX, RETRY_AFTER_SECS},
     stats::{Doors, Held},
     tls::Tls,
 };
@@ -75,6 +75,8 @@ pub(super) struct Lease {
 struct House {
     serving: Serving,
     places: Arc<Semaphore>,
+    /// For those who are told that there is no place.
+    doorstep: Arc<Semaphore>,
     connections: TaskTracker,
     stop: CancellationToken,
     cut_off: CancellationToken,
@@ -96,6 +98,20 @@ impl House {
             _counted: self.connections.token(),
             _open: None,
         })
+    }
+
+    /// Says why there is no place. Nobody is waited for when the server stops.
+    fn turn_away(&self, stream: TcpStream, answer: &Arc<[u8]>) {
+        // Over TLS nothing can be said yet.
+        let Ok(place) = self.doorstep.clone().try_acquire_owned() else { return };
+        if self.serving.tls.is_some() {
+            return;
+        }
+        let (answer, stop) = (answer.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            stop.run_until_cancelled(connection::turn_away(stream, &answer)).await;
+        });
     }
 }
 
@@ -121,9 +137,10 @@ pub async fn serve(
     doors: Arc<Doors>,
     stop: CancellationToken,
 ) {
-    let too_many = answer(&too_many());
+    let too_many: Arc<[u8]> = answer(&too_many()).into();
     let house = Arc::new(House {
         places: Arc::new(Semaphore::new(serving.connections_max)),
+        doorstep: Arc::new(Semaphore::new(REFUSALS_MAX)),
         serving,
         connections: TaskTracker::new(),
         stop: stop.clone(),
@@ -144,11 +161,7 @@ pub async fn serve(
             () = stop.cancelled() => break,
         };
         let Some(lease) = house.lease() else {
-            // The socket buffer of a new connection is empty: it takes this whole or is broken. Over TLS
-            // nothing can be said yet.
-            if house.serving.tls.is_none() {
-                let _ = stream.try_write(&too_many);
-            }
+            house.turn_away(stream, &too_many);
             continue;
         };
         if let Err(error) = prepare(&stream, house.serving.stall) {

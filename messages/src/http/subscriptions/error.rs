@@ -1,7 +1,7 @@
 //! Errors as the protocol of subscriptions has them: `{"error":{"code":…,"message":…}}`, and the one
 //! map from what can go wrong to status and code.
 
-use super::super::problem::{Problem, insert_text};
+use super::super::problem::{Code, Problem, insert_text};
 use crate::{
     auth::AuthError,
     limits::{RETRY_AFTER_SECS, SUBSCRIPTION_BODY_BYTES_MAX},
@@ -136,8 +136,14 @@ impl IntoResponse for Refused {
                 (StatusCode::METHOD_NOT_ALLOWED, detail, Some(allowed))
             }
         };
+        let Detail { code, message, .. } = &error;
+        if status.is_server_error() {
+            tracing::debug!(status = status.as_u16(), code, message, "request refused");
+        }
+        let code = Code(code);
         let body = serde_json::to_vec(&Document { error }).unwrap_or_default();
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -126,7 +126,7 @@ async fn answer(
         Target::Keys => {
             return match method {
                 Method::GET | Method::HEAD => keys(app).await,
-                _ => Err(Refused::no_method("GET")),
+                _ => Err(Refused::no_method("GET, HEAD")),
             };
         }
         Target::Subscription(id, action) => (id, action),

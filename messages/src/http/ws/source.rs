@@ -65,7 +65,7 @@ async fn begin(
         Start::At(at) if at.bytes > from.bytes => at,
         Start::At(_) | Start::Beginning => from,
     };
-    let (cursor, status) = app.streams.read(channel, at.bytes).await?;
+    let (cursor, status) = app.streams.read_whole(channel, at.bytes).await?;
     // A client may know the bytes only; at the end the whole offset is known.
     let at = if at.bytes == status.tail.bytes { status.tail } else { at };
     Ok(Found { cursor, at, status, conversation: None })

@@ -58,8 +58,6 @@ pub(super) struct Subscription {
     /// The client knows that there is nothing more at the moment.
     told: bool,
     window: Option<Window>,
-    /// What it is sent begins where a message begins.
-    aligned: bool,
     /// It is shown to a client that knows nothing of subscriptions.
     plain: Option<Plain>,
 }
@@ -134,7 +132,6 @@ impl Subscription {
             rest: None,
             told: false,
             window: window.map(|bytes| Window { bytes, acknowledged: 0 }),
-            aligned: false,
             plain: None,
         }
     }
@@ -142,7 +139,6 @@ impl Subscription {
     /// It is found and goes on from `at`.
     pub fn open(&mut self, cursor: Cursor, at: Offset, plain: Option<Plain>) {
         self.encoding = Encoding::of(cursor.channel().content_type());
-        self.aligned = self.encoding != Encoding::Messages;
         // For frames of one event each, pieces of one record: so none has to wait here for its turn.
         let bytes_max = if plain.is_some() { 1 } else { SOCKET_DATA_BYTES_MAX };
         self.cursor = Some(cursor.with_pieces_of(bytes_max));
@@ -248,13 +244,6 @@ impl Subscription {
         let (encoding, held) = (self.encoding, &self.held);
         let key = data::key(part, held);
         let frame = cursor.channel().frame(key, || data::encode(encoding, held, part));
-        if !self.aligned && !is_json(&frame.bytes) {
-            let detail = "the offset is not between two messages; use those of this server";
-            let problem = Problem::bad_request("bad_offset", detail);
-            let frame = Some(self.refusal(None, problem));
-            return Turn::Over(Ending { frame, why: Why::Other });
-        }
-        self.aligned = true;
         let wait = (part.end.bytes - frame.reaches.bytes) as usize;
         let content = joined(&self.held, &part.bytes);
         self.held = content[content.len() - wait..].to_vec();
@@ -264,11 +253,6 @@ impl Subscription {
         (self.at, self.told) = (frame.reaches, self.told && part.last);
         Turn::Frame(data::frame(&self.prefix, &frame.bytes))
     }
-}
-
-/// Whether the shared half of a frame holds nothing but valid JSON.
-fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(&[b"{", body].concat()).is_ok()
 }
 
 /// Nobody waits for its wake-ups any more, and its stream is not in use because of them.

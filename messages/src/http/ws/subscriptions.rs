@@ -325,7 +325,7 @@ impl Subscriptions {
 
     fn opened(&mut self, Opened { key, id, plain, found }: Opened) -> Option<String> {
         let subscription = self.all.get_mut(&key)?;
-        let found = match found {
+        let mut found = match found {
             Ok(found) => found,
             Err(error) => {
                 let Ending { frame, why } = subscription.failure(id.as_ref(), error);

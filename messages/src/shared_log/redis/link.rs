@@ -1,7 +1,7 @@
 //! The connection to one server for all commands of a node. They share it and are pipelined; it is
 //! made anew in the background.
 
-use super::{LogError, answer::meaning};
+use super::{LogError, LogStats, answer::meaning};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError, Value,
     aio::MultiplexedConnection,
@@ -70,13 +70,17 @@ pub(super) struct Link {
 
 impl Link {
     /// A connection that is made now, and again whenever it breaks. `stale` is told whenever that
-    /// happens.
-    pub(super) fn to(info: ConnectionInfo, name: String, stale: Arc<Notify>) -> Self {
+    /// happens, and it is counted.
+    pub(super) fn to(
+        info: ConnectionInfo,
+        name: String,
+        (stale, stats): (Arc<Notify>, Arc<LogStats>),
+    ) -> Self {
         let (sender, current) = watch::channel(None);
         let (broken, end) = (Arc::new(Notify::new()), CancellationToken::new());
         let address = info.addr().to_string();
         let trouble = Arc::new(Mutex::default());
-        let to = Kept { info, name, trouble: trouble.clone() };
+        let to = Kept { info, name, trouble: trouble.clone(), stats };
         let keep = keep(to, sender, broken.clone(), stale.clone());
         tokio::spawn(end.clone().run_until_cancelled_owned(keep));
         Self { current, broken, trouble, stale, address, _end: end.drop_guard() }
@@ -144,11 +148,12 @@ struct Kept {
     info: ConnectionInfo,
     name: String,
     trouble: Arc<Mutex<Option<LogError>>>,
+    stats: Arc<LogStats>,
 }
 
 /// Keeps a connection up, for ever.
 async fn keep(
-    Kept { info, name, trouble }: Kept,
+    Kept { info, name, trouble, stats }: Kept,
     current: watch::Sender<Option<MultiplexedConnection>>,
     broken: Arc<Notify>,
     stale: Arc<Notify>,
@@ -172,6 +177,7 @@ async fn keep(
                     () = ended.notified() => {}
                 }
                 current.send_replace(None);
+                stats.disconnects.one();
                 tracing::warn!(server = %info.addr(), "the connection to Redis is broken");
             }
             Err(error) => {

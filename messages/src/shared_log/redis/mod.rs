@@ -174,6 +174,7 @@ impl RedisLog {
     }
 
     async fn claim_for(&self, name: &StreamName, claim: u64) -> Result<Claimed, LogError> {
+        self.stats.claims.one();
         let partition = Keys::partition(name);
         let keys = [self.keys.head(name), self.keys.claim(name)];
         let call = self.script(&scripts::CLAIM, partition, &keys);

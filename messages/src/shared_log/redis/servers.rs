@@ -164,7 +164,8 @@ impl Servers {
 
     fn link(&self, place: &Place) -> Arc<Link> {
         let name = self.client("commands");
-        let link = || Arc::new(Link::to(place.info.clone(), name, self.stale.clone()));
+        let known = (self.stale.clone(), self.stats.clone());
+        let link = || Arc::new(Link::to(place.info.clone(), name, known));
         self.links().entry(place.address.clone()).or_insert_with(link).clone()
     }
 

@@ -83,7 +83,7 @@ impl<DB: Search> SqlStore<DB> {
         &self,
         name: &str,
     ) -> Result<Option<StoredConversation>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.reader().await?;
         let by_name = |text| Statement::fixed(text, vec![Value::Text(name)]);
         let found: Vec<ConversationColumns> =
             DB::fetch(&mut connection, by_name(CONVERSATION)).await?;

@@ -21,7 +21,7 @@ impl<DB: Search> SqlStore<DB> {
         &self,
         statement: Statement<'_>,
     ) -> Result<Vec<R>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.reader().await?;
         Ok(DB::fetch(&mut connection, statement).await?)
     }
 }

@@ -191,6 +191,7 @@ impl Together {
             auth: Gate::new(Arc::new(auth), Arc::new(Quotas::new(0, 0, 0, 0))),
             start,
             nodes: None,
+            traces: None,
         };
         let app = App::new(services, "127.0.0.1:1".parse().expect("valid"), &config, stop.clone());
         let threads = tokio::runtime::Builder::new_multi_thread()
@@ -287,6 +288,8 @@ impl Node {
             .header("host", "streams.test")
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/json")
+            // It is in every problem, and answers are compared.
+            .header("x-request-id", "of-a-test")
             .body(Body::from(body))
             .expect("a request");
         let answered = http::service(self.app.clone()).oneshot(request);
