@@ -212,6 +212,58 @@ test("what is sent while the server is away is there once", async () => {
   for (const page of [alice, bob]) expectCalm(page);
 });
 
+test("what one person could not send, the next one at the same page does not", async () => {
+  const {
+    people,
+    server,
+    ask,
+    pages: [alice],
+  } = await start(["alice"]);
+  await alice.shows("No messages yet", ".timeline");
+  await server.kill();
+  await alice.until("document.getElementById('link-state').dataset.state === 'waiting'");
+  await say(alice, "only alice says that");
+  await alice.shows("Sending", ".on-its-way");
+  await alice.click("#account", "alice");
+  await alice.click("dialog button", "Sign out");
+  await server.resume();
+  await alice.click("#account", "Sign in");
+  await signIn(alice, people.token("bob"));
+  await alice.until("document.getElementById('link-state').dataset.state === 'open'");
+  // What comes behind everything that was left.
+  await say(alice, "hello, this is bob");
+  await alice.until(`${text(-1)} === "hello, this is bob" && !document.querySelector(".on-its-way")`);
+  const said = async () => (await ask("bob", "GET", "/conversations/team/messages")).map((one) => one.text);
+  expect(await said()).toEqual(["hello, this is bob"]);
+  await alice.click("#account", "bob");
+  await alice.click("dialog button", "Sign out");
+  await alice.click("#account", "Sign in");
+  await signIn(alice, people.token("alice"));
+  await alice.until(`${text(-1)} === "hello, this is bob"`);
+  expect(await said()).toEqual(["hello, this is bob"]);
+  expectCalm(alice);
+});
+
+test("the list shows the conversation that is open, and what has just begun", async () => {
+  const {
+    ask,
+    pages: [alice],
+  } = await start(["alice"]);
+  for (let n = 0; n < 40; n += 1) await ask("bob", "POST", "/conversations", { name: `n${n}`, participants: ["alice"] });
+  const names = "[...document.querySelectorAll('.conversations li')].map((one) => one.dataset.name)";
+  await alice.until(`${names}[0] === "n39" && ${names}.at(-1) === "team"`);
+  await alice.reload();
+  await alice.until(`${names}[0] === "n39" && ${names}.at(-1) === "team"`);
+  const [top, bottom, low, high] = await alice.get(`(() => {
+    const list = document.querySelector(".list").getBoundingClientRect();
+    const open = document.querySelector(".conversations [aria-current]").getBoundingClientRect();
+    return [list.top, list.bottom, open.top, open.bottom];
+  })()`);
+  expect(low).toBeGreaterThanOrEqual(top);
+  expect(high).toBeLessThanOrEqual(bottom);
+  expectCalm(alice);
+});
+
 test("what is said is text and nothing else", async () => {
   const {
     ask,

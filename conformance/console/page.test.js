@@ -295,11 +295,11 @@ test("health shows what the server does, and that it is away", async () => {
   );
   const page = await (await Browser.forTest()).open(`${server.url}/#/health`);
   await page.shows("Appends are taken.", ".health");
-  const appends =
-    "[...document.querySelectorAll('.chart')].find((one) => one.getAttribute('aria-label') === 'Appends')";
-  await page.until(
-    `parseFloat(${appends}.querySelector(".now").textContent) > 5 && ${appends}.querySelector(".line").getAttribute("d").split("L").length > 3`,
-  );
+  const chart = (title) =>
+    `[...document.querySelectorAll(".chart")].find((one) => one.getAttribute("aria-label") === "${title}")`;
+  const now = (title) => `parseFloat(${chart(title)}.querySelector(".now").textContent)`;
+  await page.until(`${now("Appends")} > 5 && ${now("Time of a commit")} > 0`);
+  await page.until(`${chart("Appends")}.querySelector(".line").getAttribute("d").split("L").length > 3`);
   await expectAccessible(page);
   await page.picture("health-busy");
   await page.colours(true);

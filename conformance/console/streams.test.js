@@ -45,6 +45,22 @@ test("streams are listed, searched, and seen to grow", async () => {
   expectCalm(page);
 });
 
+test("a name with dots is no way to another stream", async () => {
+  const server = await Server.forTest();
+  await create(server, "kept", TEXT, "this stays\n");
+  // As a browser would not send it.
+  const dots = "a/../kept".replaceAll("/", "%2F");
+  const created = await fetch(server.stream(dots), { method: "PUT", headers: { "Content-Type": TEXT }, body: "this goes" });
+  expect(created.status).toBe(201);
+  const page = await (await Browser.forTest()).open(`${server.url}/${streamHash("a/../kept")}`);
+  await page.until(`${shownText} === "this goes"`);
+  await page.click("button", "Delete");
+  await page.click("dialog button", "Delete the stream");
+  await page.until(`${rows}.join() === "kept"`);
+  expect(await (await fetch(server.stream("kept"))).text()).toBe("this stays\n");
+  expectCalm(page);
+});
+
 test("a stream is seen whole through reloads and a server that is killed", async () => {
   const server = await Server.forTest();
   const url = server.stream("story");

@@ -52,7 +52,12 @@ export async function send(method, path, document) {
   return text === "" ? undefined : JSON.parse(text);
 }
 
-/** The path of a stream, whatever is in its name. */
+/**
+ * The path of a stream, whatever is in its name. Browsers take `.` and `..` between slashes for ways to somewhere
+ * else, so in such a name the slashes are encoded, too.
+ */
 export function streamPath(name) {
-  return `/v1/stream/${name.split("/").map(encodeURIComponent).join("/")}`;
+  const path = encodeURIComponent(name);
+  const parts = name.split("/");
+  return `/v1/stream/${parts.some((part) => [".", ".."].includes(part)) ? path : path.replaceAll("%2F", "/")}`;
 }

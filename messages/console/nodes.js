@@ -5,6 +5,7 @@ import { h, repeat, say } from "./dom.js";
 import { duration } from "./format.js";
 
 const EVERY_MS = 3000;
+const FORGOTTEN = "One that dies is forgotten after 15 seconds.";
 const HEADS = ["Node", "Address", "Version", "Running for"];
 
 export function open({ main, signal }) {
@@ -42,7 +43,7 @@ export function open({ main, signal }) {
       const isOne = nodes.length === 1;
       say(
         summary,
-        isOne ? "One node serves everything." : `${nodes.length} nodes serve everything together.`,
+        isOne ? "One node serves everything." : `${nodes.length} nodes serve everything together. ${FORGOTTEN}`,
       );
       body.replaceChildren(...nodes.map((node) => row(node, told.get(node.id), now, isOne)));
     } catch (error) {

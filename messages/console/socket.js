@@ -89,6 +89,15 @@ class Connection {
     this.#over(1000);
   }
 
+  /** Ends the connection and gives up what has no answer: the next connection is somebody else's. */
+  leave() {
+    this.close();
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const { reject } of requests)
+      reject(new Problem(0, { code: "unreachable", detail: "Not sent before you signed out." }));
+  }
+
   #connect() {
     clearTimeout(this.#timer);
     const url = new URL("/ws", location.href);
@@ -181,5 +190,5 @@ export const connection = new Connection();
 
 addEventListener("online", () => connection.hurry());
 session.onChange(() => {
-  connection.close();
+  connection.leave();
 });

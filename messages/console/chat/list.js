@@ -7,6 +7,8 @@ import { newConversation } from "./dialogs.js";
 export class ConversationList {
   #chat;
   #current;
+  /** The row of the one that is open, when it is to be brought into view. */
+  #shown;
   #rows = new Map();
   #items = h("ul", { class: "conversations" });
   #note = h("p", { class: "muted pad", role: "status" }, "Loading…");
@@ -39,15 +41,20 @@ export class ConversationList {
       row.remove();
       this.#rows.delete(name);
     }
-    for (const conversation of all) {
+    all.forEach((conversation, index) => {
       let row = this.#rows.get(conversation.name);
-      if (!row) {
+      const isNew = !row;
+      if (isNew) {
         row = this.#row(conversation.name);
         this.#rows.set(conversation.name, row);
-        this.#items.append(row);
       }
+      const there = this.#items.children[index];
+      if (there !== row) this.#items.insertBefore(row, there ?? null);
       this.#show(row, conversation, user);
-    }
+      if (isNew && conversation.name === this.#current) this.#shown = row;
+    });
+    this.#shown?.scrollIntoView({ block: "nearest" });
+    this.#shown = undefined;
   }
 
   #row(name) {

@@ -50,6 +50,8 @@ export class Outbox {
   }
 
   async #go(entry) {
+    // Somebody else has signed in meanwhile.
+    if (entry.user !== session.user) return;
     const { conversation, txn, text, reply_to, thread, mentions } = entry;
     try {
       await connection.request(

@@ -145,11 +145,13 @@ class Store {
   /** One that the user has come into, or is invited to. If followed, it comes from its beginning. */
   #came(view) {
     if (!this.conversations) return;
-    const conversation = this.conversations.get(view.name) ?? new Conversation(view);
+    const known = this.conversations.get(view.name);
+    const conversation = known ?? new Conversation(view);
     conversation.tell(view);
     if (view.state === "member" && !conversation.whole) conversation.begin();
     if (conversation.ended) conversation.begin();
-    this.conversations.set(view.name, conversation);
+    // The newest is the first, as the server lists them.
+    if (!known) this.conversations = new Map([[view.name, conversation], ...this.conversations]);
     this.#acquaint(conversation);
     this.#count();
     this.#changed();

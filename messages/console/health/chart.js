@@ -8,6 +8,8 @@ const PAD = 4;
 /** As wide as so many points at least, so that the first ones are to be seen. */
 const POINTS_LEAST = 30;
 
+const isKnown = (value) => value !== undefined && value !== null;
+
 export class Chart {
   #points;
   #max;
@@ -37,22 +39,21 @@ export class Chart {
     );
   }
 
-  /** Adds a value at the right; undefined where it is not known. */
+  /** Adds a value at the right; null while it is not known, undefined where the server does not tell it. */
   add(value) {
     this.#points.push(value);
     if (this.#points.length > this.#max) this.#points.shift();
-    const known = this.#points.filter((point) => point !== undefined);
-    // What this server does not tell is not there.
-    this.element.hidden = known.length === 0;
+    const known = this.#points.filter(isKnown);
+    this.element.hidden = this.#points.every((point) => point === undefined);
     const most = Math.max(...known, 0);
-    say(this.#now, value === undefined ? "–" : this.#format(value));
+    say(this.#now, isKnown(value) ? this.#format(value) : "–");
     say(this.#top, known.length > 1 ? `most ${this.#format(most)}` : "");
     const scale = most === 0 ? 1 : most;
     const wide = Math.max(this.#points.length, POINTS_LEAST) - 1;
     const x = (index) => WIDTH - ((this.#points.length - 1 - index) / wide) * WIDTH;
     const y = (point) => HEIGHT - PAD - (point / scale) * (HEIGHT - 2 * PAD);
     const dots = this.#points.flatMap((point, index) =>
-      point === undefined ? [] : [`${x(index).toFixed(1)},${y(point).toFixed(1)}`],
+      isKnown(point) ? [`${x(index).toFixed(1)},${y(point).toFixed(1)}`] : [],
     );
     const path = dots.length > 1 ? `M${dots.join("L")}` : "";
     this.#line.setAttribute("d", path);
