@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["suite/*.test.js", "clients/*.test.js", "console/*.test.js"],
+    include: ["*/*.test.js"],
     // Two of the suite's tests wait for as long as the server lets a long poll wait.
     testTimeout: 40_000,
     hookTimeout: 40_000,

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that start something for a program and remove it after the program.
 
 # Runs a program and exits with its status. Signals are passed on to it, and are not the end of the
