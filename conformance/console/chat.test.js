@@ -235,12 +235,27 @@ test("what one person could not send, the next one at the same page does not", a
   await alice.until(`${text(-1)} === "hello, this is bob" && !document.querySelector(".on-its-way")`);
   const said = async () => (await ask("bob", "GET", "/conversations/team/messages")).map((one) => one.text);
   expect(await said()).toEqual(["hello, this is bob"]);
-  await alice.click("#account", "bob");
-  await alice.click("dialog button", "Sign out");
+  // Right behind a message, when the page is about to ask what is unread.
+  await alice.get(`new Promise((done) => {
+    const signOut = () => {
+      if (${text(-1)} !== "bob, are you there?") return;
+      watcher.disconnect();
+      document.getElementById("account").click();
+      [...document.querySelectorAll("dialog button")].find((one) => one.textContent === "Sign out").click();
+      done();
+    };
+    const watcher = new MutationObserver(signOut);
+    watcher.observe(document.querySelector(".timeline"), { childList: true, subtree: true, characterData: true });
+    fetch("/conversations/team/messages", {
+      method: "POST",
+      headers: { Authorization: "Bearer ${people.token("alice")}" },
+      body: JSON.stringify({ text: "bob, are you there?" }),
+    });
+  })`);
   await alice.click("#account", "Sign in");
   await signIn(alice, people.token("alice"));
-  await alice.until(`${text(-1)} === "hello, this is bob"`);
-  expect(await said()).toEqual(["hello, this is bob"]);
+  await alice.until(`${text(-1)} === "bob, are you there?"`);
+  expect(await said()).toEqual(["hello, this is bob", "bob, are you there?"]);
   expectCalm(alice);
 });
 

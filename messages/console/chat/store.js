@@ -52,6 +52,7 @@ class Store {
 
   end() {
     for (const end of this.#ends) end();
+    clearTimeout(this.#counting);
   }
 
   /** Reads a conversation from its beginning, unless it is here. */
@@ -250,10 +251,14 @@ let current;
 
 /** The conversations of whoever is signed in now. */
 export function store() {
-  if (current?.user !== session.user) {
-    current?.end();
-    current = new Store();
-  }
+  current ??= new Store();
   connection.open();
   return current;
 }
+
+// Whoever has signed out asks for nothing more. With a new token for the same user it goes on.
+session.onChange(() => {
+  if (!current || current.user === session.user) return;
+  current.end();
+  current = undefined;
+});
