@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod hosts;
 mod jitter;
+mod json;
 mod live;
 mod metrics;
 mod nodes;

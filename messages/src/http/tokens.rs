@@ -2,6 +2,7 @@
 
 use super::{
     App,
+    json::object,
     problem::{Problem, json_line},
     query::stream_of,
 };
@@ -97,7 +98,7 @@ async fn read(body: Body) -> Result<SignRequest, Problem> {
             return Err(Problem::body_timeout(format!("the body must be here within {wait:?}")));
         }
     };
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| bad(error.to_string()))
+    object(&body.to_bytes()).map_err(|error| bad(error.to_string()))
 }
 
 /// An answer that nobody in between may keep.

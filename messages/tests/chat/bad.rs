@@ -62,7 +62,9 @@ async fn bad_bodies_of_messages_are_refused(setup: Setup) {
     let many = |one: Value, count: usize| Value::Array(vec![one; count]);
     let link = json!({"url": "https://example.org"});
     let messages = [
-        (json!([]), "bad_body", "JSON"),
+        (json!([]), "bad_body", "object"),
+        (json!(["x", null, null, [], [], null, null]), "bad_body", "object"),
+        (json!("x"), "bad_body", "object"),
         (json!({"text": 5}), "bad_body", "string"),
         (json!({}), "bad_body", "nothing in the message"),
         (json!({"text": ""}), "bad_body", "nothing in the message"),

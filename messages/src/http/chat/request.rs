@@ -1,6 +1,6 @@
 //! What handlers of chat take: who asks, what is named in the path, a body of JSON.
 
-use super::super::{App, problem::Problem};
+use super::super::{App, json::object, problem::Problem};
 use crate::{
     auth::Principal,
     chat::{ChatError, ConversationName, MessageId, user},
@@ -103,7 +103,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
+    object(body).map_err(|error| {
         Problem::bad_request("bad_body", format!("the body must be JSON as documented: {error}"))
     })
 }

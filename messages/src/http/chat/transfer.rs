@@ -1,7 +1,7 @@
 //! Conversations as files: lines of JSON, out and in.
 
 use super::{
-    super::{App, problem::Problem, query::parameters, traffic::Transport},
+    super::{App, json::object, problem::Problem, query::parameters, traffic::Transport},
     forms::{ImportForm, count},
     request::{Answer, Caller, InConversation, answer},
 };
@@ -109,7 +109,7 @@ fn lines(body: &[u8]) -> Result<Vec<Imported>, Problem> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let form: ImportForm = serde_json::from_slice(line)
+        let form: ImportForm = object(line)
             .map_err(|error| Problem::bad_request("bad_body", format!("line {number}: {error}")))?;
         let ImportForm { source, text, created, reply_to, mentions, attachments, meta } = form;
         let extra = Extra { mentions, attachments, meta };

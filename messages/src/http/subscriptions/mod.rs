@@ -9,6 +9,7 @@ use super::{
     App,
     body::discard,
     forward::{Forwarded, forward},
+    json::object,
 };
 use crate::{
     limits::{SUBSCRIPTION_BODY_BYTES_MAX, SUBSCRIPTION_BODY_WAIT_MS_MAX, WORKER_BYTES_MAX},
@@ -201,7 +202,7 @@ fn report(token: Option<String>, body: &[u8]) -> Result<Report, Refused> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body)
+    object(body)
         .map_err(|error| Refused::invalid(format!("the body cannot be understood: {error}")))
 }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     http::{
+        json::object,
         problem::Problem,
         protocol::{Start, parse_name, parse_start},
     },
@@ -137,7 +138,7 @@ pub(super) fn refused(problem: Problem) -> Why {
 }
 
 pub(super) fn form<'a, F: Deserialize<'a>>(text: &'a str) -> Result<F, Why> {
-    serde_json::from_str(text).map_err(|error| malformed("bad_frame", error.to_string()))
+    object(text.as_bytes()).map_err(|error| malformed("bad_frame", error.to_string()))
 }
 
 /// Reads a frame.
