@@ -49,6 +49,8 @@ pub(super) struct Live {
     /// How far users are who have not come in yet as far as this node knows: another one was faster to
     /// tell of their marks.
     early: HashMap<Arc<str>, Marks>,
+    /// How often marks had been missed here when those of this were read from the tables.
+    pub marks_missed: u64,
     /// What happens is not taken up here any more.
     is_retired: bool,
 }
@@ -118,7 +120,14 @@ impl Conversation {
             name,
             channel,
             turn: tokio::sync::Mutex::new(()),
-            live: Mutex::new(Live { state, recent, reaches, early, is_retired: false }),
+            live: Mutex::new(Live {
+                state,
+                recent,
+                reaches,
+                early,
+                marks_missed: 0,
+                is_retired: false,
+            }),
             watchers: Mutex::default(),
         }
     }

@@ -146,6 +146,8 @@ impl Chat {
         name: &ConversationName,
     ) -> Result<Arc<Conversation>, ChatError> {
         let loading = others.load(name);
+        // So that marks are kept, too, from now on.
+        others.look_for_marks().await?;
         let channel = self.look(others, name).await?;
         match self.streams.status(&channel).await {
             Ok(_) => {}

@@ -95,8 +95,8 @@ impl Chat {
         user: &str,
         name: &ConversationName,
     ) -> Result<Vec<ReceiptView>, ChatError> {
+        self.take_up_marks(name).await?;
         let conversation = self.conversation(name).await?;
-        self.take_up_marks().await?;
         conversation.member(user)?;
         let mut receipts: Vec<ReceiptView> = conversation
             .live()
@@ -118,8 +118,8 @@ impl Chat {
         user: &str,
         message: &MessageId,
     ) -> Result<Vec<MessageReceiptView>, ChatError> {
+        self.take_up_marks(&message.conversation).await?;
         let (seen, found) = self.seen_message(user, message).await?;
-        self.take_up_marks().await?;
         let conversation = seen.conversation;
         if found.source != user {
             return Err(ChatError::NotYours);

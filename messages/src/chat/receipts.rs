@@ -238,20 +238,6 @@ impl Receipts {
     }
 }
 
-impl super::Chat {
-    /// Takes up how far readers on other nodes are.
-    ///
-    /// # Errors
-    /// The log of the nodes does not answer.
-    pub async fn take_up_marks(&self) -> Result<(), ChatError> {
-        if let Some(others) = &self.others {
-            let name = StreamName::of_chat(RECEIPTS).map_err(|_| ChatError::BadName)?;
-            others.shared.look_now(&name).await?;
-        }
-        Ok(())
-    }
-}
-
 /// Lets the conversations know what is durable now, and those who watch them.
 fn take_up(marks: &[(Key, (Arc<Conversation>, Marks))]) {
     let mut changed: HashMap<&ConversationName, (&Arc<Conversation>, Vec<Arc<str>>)> =

@@ -4,7 +4,10 @@ use super::{
     redis_servers,
     world::{Common, Node, add, frame, name, soon, told},
 };
-use messages::chat::{Mark, Notice};
+use messages::{
+    chat::{Mark, Notice},
+    shared_log::{Faults, Terms, Wake, WakeFault},
+};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -92,6 +95,47 @@ async fn marks_are_known_after_everything_was_missed() {
             let receipts = node.chat.receipts("bob", &name("team")).await.unwrap();
             let alice = receipts.iter().find(|one| &*one.participant == "alice").unwrap();
             assert_eq!(alice.read, position, "in round {round}");
+        }
+    }
+}
+
+/// Nothing is heard of other nodes.
+struct Deaf;
+
+impl Faults for Deaf {
+    fn wake(&self, wake: &Wake) -> WakeFault {
+        if matches!(wake, Wake::Moved { .. }) { WakeFault::Never } else { WakeFault::None }
+    }
+}
+
+/// Where the log keeps so little that marks are found in the database alone, nobody is told of earlier ones.
+#[tokio::test]
+async fn marks_that_were_missed_are_known_before_anybody_is_told() {
+    let terms = Terms { kept_changes: 1, ..Terms::default() };
+    let common = Common::with(terms, Deaf).await;
+    let [a, b] = common.nodes().await;
+    a.create("alice", "team", &["bob"]).await;
+    for _ in 0..20 {
+        a.say("bob", "team", "hi").await.unwrap();
+    }
+    assert_eq!(b.texts("bob", "team").await.unwrap().len(), 20);
+    let read = |receipts: &[(String, u64)]| {
+        let alice = receipts.iter().find(|(participant, _)| participant == "alice");
+        alice.map_or(0, |(_, read)| *read)
+    };
+    for position in 2..20 {
+        let (alice, team) = ("alice".into(), name("team"));
+        a.chat.mark(&alice, &team, Mark::Read, Some(position), true).await.unwrap();
+        soon(|| async {
+            let stored = common.database.conversation("team").await.unwrap().unwrap().receipts;
+            let stored = stored.into_iter().map(|row| (row.participant, row.read));
+            (read(&stored.collect::<Vec<_>>()) == position).then_some(())
+        })
+        .await;
+        if position % 3 == 0 {
+            let receipts = b.chat.receipts("bob", &team).await.unwrap();
+            let told = receipts.into_iter().map(|one| (one.participant.to_string(), one.read));
+            assert_eq!(read(&told.collect::<Vec<_>>()), position);
         }
     }
 }

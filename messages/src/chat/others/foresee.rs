@@ -97,7 +97,7 @@ impl Foresight for Chat {
         let Some(others) = &self.others else { return };
         if name.in_chat() == Some(RECEIPTS) {
             others.miss_early();
-            others.marks_missed.notify_one();
+            others.marks.miss();
         } else if let Some(name) = ConversationName::of_stream(name)
             && let Some(conversation) = others.miss(&name)
         {

@@ -1,18 +1,13 @@
 //! What other nodes say.
 
 use super::{
-    super::{
-        Chat, ChatError, hub::Notice, name::ConversationName, receipts::RECEIPTS, state::Marks,
-    },
+    super::{Chat, hub::Notice, name::ConversationName},
     Letter, Others,
     letter::{Mail, Whereabouts},
     post::TOPIC,
 };
 use crate::{
-    limits::{
-        CHAT_NODE_TTL_MS, CHAT_NODES_LOOK_MS, LOG_PATIENCE_MS, MARKS_LOOK_MS, MISSED_PER_SEC_MAX,
-    },
-    model::{ReceiptRow, StreamName},
+    limits::{CHAT_NODE_TTL_MS, CHAT_NODES_LOOK_MS, LOG_PATIENCE_MS, MISSED_PER_SEC_MAX},
     stream::Said,
 };
 use bytes::Bytes;
@@ -181,63 +176,5 @@ impl Chat {
                 sleep(Duration::from_millis(100)).await;
             }
         }
-    }
-
-    /// Sees to it that this node is told how far readers on others are.
-    async fn hear_marks(&self, others: &Others) {
-        let Ok(name) = StreamName::of_chat(RECEIPTS) else { return };
-        let mut held = None;
-        loop {
-            let found = self.streams.find_or_create(&name, "application/json", false).await;
-            match found {
-                Ok((channel, _)) => {
-                    if let Err(error) = others.shared.follow(&channel).await {
-                        tracing::debug!(%error, "marks of other nodes are not heard yet");
-                    }
-                    // As long as it is held it is followed.
-                    held = Some(channel);
-                }
-                Err(error) => tracing::debug!(%error, held = held.is_some(), "no stream of marks"),
-            }
-            sleep(Duration::from_millis(MARKS_LOOK_MS)).await;
-        }
-    }
-
-    /// Reads marks from the tables whenever some may have been missed.
-    async fn look_at_marks_again(&self, others: &Others) {
-        loop {
-            others.marks_missed.notified().await;
-            while let Err(error) = self.read_marks(others).await {
-                tracing::debug!(%error, "marks of readers that were missed cannot be read yet");
-                sleep(Duration::from_millis(LOG_PATIENCE_MS)).await;
-            }
-        }
-    }
-
-    async fn read_marks(&self, others: &Others) -> Result<(), ChatError> {
-        self.wait_for_all_tables().await?;
-        for conversation in others.all_loaded() {
-            let name = conversation.name();
-            let Some(stored) = self.store.conversation(name.as_str()).await? else { continue };
-            let mut changed = Vec::new();
-            {
-                let mut live = conversation.live();
-                for row in stored.receipts {
-                    let ReceiptRow { participant, delivered, delivered_at, read, read_at, .. } =
-                        row;
-                    let (user, marks) =
-                        (participant.into(), Marks { delivered, delivered_at, read, read_at });
-                    let before = live.state.people.get(&user).map(|person| person.marks);
-                    live.take_up_marks(&user, &marks);
-                    if live.state.people.get(&user).map(|person| person.marks) != before {
-                        changed.push(user);
-                    }
-                }
-            }
-            if !changed.is_empty() {
-                conversation.tell_receipts(Some(&changed));
-            }
-        }
-        Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod elsewhere;
 mod foresee;
 mod hear;
 mod letter;
+mod marks;
 mod post;
 mod present;
 
@@ -17,6 +18,7 @@ use super::name::ConversationName;
 use crate::stream::{Shared, StreamError};
 use dashmap::DashMap;
 use elsewhere::Elsewhere;
+use marks::MissedMarks;
 use post::Post;
 use present::Present;
 use std::{
@@ -35,8 +37,7 @@ pub(super) struct Others {
     pub elsewhere: Elsewhere,
     /// Sockets here may have missed something.
     missed: Notify,
-    /// Marks of readers may have been missed.
-    marks_missed: Notify,
+    pub marks: MissedMarks,
 }
 
 impl Others {
@@ -47,7 +48,7 @@ impl Others {
             post: Post::new(),
             elsewhere: Elsewhere::default(),
             missed: Notify::new(),
-            marks_missed: Notify::new(),
+            marks: MissedMarks::default(),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Loading<'_> {
         for (user, marks) in &kept.marks {
             conversation.live().take_up_marks(user, marks);
         }
+        conversation.live().marks_missed = self.others.marks.times();
         let conversation = Arc::new(conversation);
         present.insert(Present::Ready(Arc::downgrade(&conversation)));
         Some(conversation)

@@ -32,10 +32,10 @@ impl Source {
     pub async fn open(self, app: App, user: Arc<str>, start: Start) -> Result<Found, ChatError> {
         match self {
             Self::Conversation(name) => {
+                // What this client is told of others first must not be older than what it knows.
+                app.chat.take_up_marks(&name).await?;
                 let Readable { conversation, reach, from } =
                     app.chat.readable(&user, &name).await?;
-                // What this client is told of others first must not be older than what it knows.
-                app.chat.take_up_marks().await?;
                 let channel = conversation.channel().clone();
                 let found = begin(&app, channel, from, start).await?;
                 let cursor = found.cursor.within(reach);
