@@ -74,7 +74,8 @@ async fn number(server: &TestServer, name: &str) -> Option<f64> {
 /// A reader of `name` that belongs to a trace which is recorded, or is not.
 async fn get(server: &TestServer, target: &str, flags: &str) -> u16 {
     let parent = format!("00-{TRACE}-{CALLER}-{flags}");
-    let headers = [("traceparent", &*parent), ("authorization", "Bearer hidden-token")];
+    let state = ("tracestate", "vendor=1");
+    let headers = [("traceparent", &*parent), state, ("authorization", "Bearer hidden-token")];
     server.send(request(Method::GET, target, &headers, Bytes::new())).await.status.as_u16()
 }
 
@@ -91,6 +92,7 @@ async fn requests_have_spans_in_the_traces_of_their_callers() {
     let read = got.until(&mut collector, "GET /v1/stream/{*name}").await;
     assert_eq!((hex(&read.trace_id), hex(&read.parent_span_id)), (TRACE.into(), CALLER.into()));
     assert_eq!(read.kind, SpanKind::Server as i32);
+    assert_eq!((read.trace_state.as_str(), read.flags), ("vendor=1", 0x301));
     assert!(read.end_time_unix_nano >= read.start_time_unix_nano);
     let of_read = said(&read.attributes);
     for (name, value) in [
@@ -104,6 +106,7 @@ async fn requests_have_spans_in_the_traces_of_their_callers() {
     }
     let created = got.until(&mut collector, "PUT /v1/stream/{*name}").await;
     assert!(created.parent_span_id.is_empty() && created.trace_id != read.trace_id);
+    assert_eq!((created.trace_id.len(), created.span_id.len(), created.flags), (16, 8, 0x101));
     let flush = got.until(&mut collector, "flush").await;
     assert_eq!(said(&flush.attributes)["db.operation.batch.size"], "1");
     assert_eq!(get(&server, &at("none", ""), "01").await, 404);
@@ -165,6 +168,9 @@ async fn there_are_no_traces_unless_they_can_be_had() {
         ("OTEL_TRACES_EXPORTER", "none"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
+        (TO, "localhost:4318"),
         (TO, ""),
     ] {
         let setup = Setup::new().await.env(TO, &collector.url()).env(name, value);
@@ -180,7 +186,8 @@ async fn there_are_no_traces_unless_they_can_be_had() {
 #[tokio::test]
 async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     let gone = Webhook::start().await.url();
-    let server = Setup::new().await.env(TO, &gone).start().await;
+    let setup = Setup::new().await.env(TO, &gone).env("OTEL_EXPORTER_OTLP_TIMEOUT", "100");
+    let server = setup.start().await;
     server.create("a", "text/plain", "content").await;
     let lost = async || {
         let dropped = number(&server, "messages_spans_dropped_total").await;
@@ -204,6 +211,23 @@ async fn a_collector_that_wants_to_be_asked_again_holds_up_nobody() {
         assert_eq!(server.get("/healthz").await.status, 200);
     }
     assert!(!collector.was_called(), "answers wait for the collector");
+}
+
+#[tokio::test]
+async fn what_a_collector_cannot_take_just_now_it_gets_again() {
+    let mut collector = Webhook::start().await;
+    collector.answer(503, &[], "");
+    let server = Setup::new().await.env(TO, &collector.url()).start().await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let refused = collector.call().await.body;
+    collector.answer(200, &[], "");
+    assert_eq!(collector.call().await.body, refused);
+    let sent = async || {
+        let exported = number(&server, "messages_spans_exported_total").await;
+        exported.filter(|count| *count >= 1.0)
+    };
+    eventually("what was sent again is counted", sent).await;
+    assert_eq!(number(&server, "messages_spans_dropped_total").await, Some(0.0));
 }
 
 #[tokio::test]

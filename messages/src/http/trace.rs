@@ -25,13 +25,12 @@ const ROUTES: [&str; 8] = [
 pub(super) fn begin(traces: &Traces, kind: Kind, request: &Request<Body>) -> Option<Work> {
     let path = request.uri().path();
     let (method, route) = (method(request.method()), route(kind, path));
-    let name = || {
-        let verb = if method == "_OTHER" { "HTTP" } else { method };
-        route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}"))
-    };
-    let mut span = traces.request(name, request.headers())?;
+    let verb = if method == "_OTHER" { "HTTP" } else { method };
+    let name = [verb, " ", route.unwrap_or_default()];
+    let parts = if route.is_some() { 3 } else { 1 };
+    let mut span = traces.request(&name[..parts], request.headers())?;
     span.tell("http.request.method", method);
-    span.tell("url.path", path.to_owned());
+    span.tell("url.path", path);
     span.tell("network.protocol.version", version(request.version()));
     if let Some(route) = route {
         span.tell("http.route", route);
@@ -42,9 +41,9 @@ pub(super) fn begin(traces: &Traces, kind: Kind, request: &Request<Body>) -> Opt
 /// The head of the answer is there: what a live reader gets from then on is not part of the span.
 pub(super) fn answered(mut span: Work, response: &Response) {
     let status = response.status();
-    span.tell("http.response.status_code", i64::from(status.as_u16()));
+    span.tell("http.response.status_code", u64::from(status.as_u16()));
     if let Some(id) = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()) {
-        span.tell("messages.request_id", id.to_owned());
+        span.tell("messages.request_id", id);
     }
     let code = response.extensions().get().map(|Code(code)| *code);
     match code {
